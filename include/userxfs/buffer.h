@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#pragma once
+/*
+ * Metadata blocks in memory: find, lock, pin, verify at read, seal at write-back.  (XFS: xfs_buf.)
+ *
+ * One cache per device.  A buffer is found by the daddr of its first piece; it may be made of several pieces of the
+ * disk that are not adjacent (directory blocks larger than a filesystem block), but its data are one piece of memory.
+ *
+ * Life: buffer_get()/buffer_read() return it referenced and locked.  The lock belongs to no thread: a transaction holds
+ * it until commit, a write in flight until its completion.  A pinned buffer has changes that are not in the log on disk
+ * yet and is not written home.  Unreferenced buffers stay cached until buffer_cache_shrink() takes them, oldest first;
+ * one with a log item is referenced by it.
+ *
+ * Invariants: .data of a VALID buffer has passed its type's read verifier or was initialised by its owner; two buffers
+ * never overlap on disk (asking for another length at a known daddr is -EFSCORRUPTED with a log line).
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <userxfs/base/list.h>
+#include <userxfs/base/lock.h>
+#include <userxfs/device.h>
+#include <userxfs/format/block.h>
+#include <userxfs/format/geometry.h>
+
+struct buffer_cache;
+struct tx;
+
+struct buffer_map {
+	daddr_u64 daddr;
+	uint32_t count;			/* 512-byte units */
+};
+
+#define BUFFER_MAX_MAPS 64		/* a 64 KiB directory block of 1 KiB pieces */
+
+enum buffer_flag {
+	BUFFER_VALID = 1 << 0,		/* data are up to date and verified */
+	BUFFER_STALE = 1 << 1,		/* freed on disk: never written again, dropped at the last put */
+	BUFFER_WRITING = 1 << 2,	/* a write is in flight */
+	BUFFER_QUEUED = 1 << 3,		/* on a write list */
+	BUFFER_WRITE_FAILED = 1 << 4,	/* the last write failed; it is retried by the tail pusher */
+};
+
+struct buffer {
+	struct buffer_cache *cache;	/* [I] */
+	daddr_u64 daddr;		/* [I] of the first piece */
+	size_t bytes;			/* [I] */
+	void *data;			/* [I] pointer; bytes under .lock */
+	const struct block_type *type;	/* [lock] NULL: no verifier (never written home) */
+	struct olock lock;
+	_Atomic uint32_t refs;
+	_Atomic uint32_t pins;
+	_Atomic uint32_t flags;		/* enum buffer_flag */
+	int err;			/* [lock] of the last I/O */
+
+	/* The log room's. */
+	struct tx *tx;			/* [lock] the transaction that holds the lock */
+	void *log_item;			/* [lock] this buffer's own item, NULL when never logged */
+	struct list attached_items;	/* [lock] items of others flushed into this buffer (inodes) */
+	lsn_t lsn;			/* [lock] what block_seal() gets at write-back */
+	/* Called when a write has ended, buffer still locked, before waiters run; .err is set.  [lock] */
+	void (*write_done)(struct buffer *buf);
+
+	/* The cache's. */
+	struct list queue_node;		/* write list */
+	struct list hash_node, lru_node;
+	uint32_t map_count;		/* [I] */
+	struct buffer_map *maps;	/* [I] map_count pieces */
+	struct buffer_map inline_map;
+	void *io;			/* request in flight */
+};
+
+/* @budget_bytes: what buffer_cache_shrink() aims at. */
+int buffer_cache_create(struct device *dev, const struct geometry *geo, size_t budget_bytes, struct buffer_cache **out);
+/* No buffer is referenced, pinned or queued (else our bug).  NULL is fine. */
+void buffer_cache_destroy(struct buffer_cache *cache);
+struct device *buffer_cache_device(struct buffer_cache *cache);
+const struct geometry *buffer_cache_geometry(struct buffer_cache *cache);
+
+/*
+ * Finds or makes the buffer, referenced and locked.  Contents are undefined unless BUFFER_VALID: for callers that
+ * initialise the whole block.  Blocks for the lock.  -ENOMEM.
+ */
+int buffer_get(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, struct buffer **out);
+int buffer_get_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count, struct buffer **out);
+/* Like buffer_get(), only if it is cached; *out = NULL otherwise.  @try: *out = NULL also when somebody holds the lock. */
+int buffer_find(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, bool try, struct buffer **out);
+
+/*
+ * The same, read and verified as @type if it is not valid yet (-EFSBADCRC, -EFSCORRUPTED logged; -EIO).  The outcome of
+ * a failed read is not cached.  A buffer that is already valid but was read as another type is verified again as @type.
+ */
+int buffer_read(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, const struct block_type *type,
+		struct buffer **out);
+int buffer_read_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,
+		     const struct block_type *type, struct buffer **out);
+/* Starts reading without waiting; errors are forgotten. */
+void buffer_readahead(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, const struct block_type *type);
+
+/* A private buffer outside the cache (secondary superblocks, log heads), locked, zeroed. */
+int buffer_get_uncached(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, struct buffer **out);
+
+void buffer_lock(struct buffer *buf) ACQUIRES(buf->lock);
+bool buffer_trylock(struct buffer *buf) TRY_ACQUIRES(true, buf->lock);
+void buffer_unlock(struct buffer *buf) RELEASES(buf->lock);
+void buffer_hold(struct buffer *buf);
+/* Drops a reference; NULL is fine. */
+void buffer_put(struct buffer *buf);
+/* Unlocks and drops the reference of a get or read; NULL is fine. */
+void buffer_release(struct buffer *buf) NO_LOCK_ANALYSIS;
+
+/* Locked.  The block is free on disk (or will be when the transaction commits): takes it off any write list. */
+void buffer_mark_stale(struct buffer *buf);
+void buffer_pin(struct buffer *buf);
+/* The last unpin wakes buffer_wait_unpinned(). */
+void buffer_unpin(struct buffer *buf);
+/* The caller holds the lock and has forced the log. */
+void buffer_wait_unpinned(struct buffer *buf);
+
+/*
+ * Writes home: verifies and seals each with its .lsn, submits, and calls .write_done at the end.  A buffer whose
+ * contents fail their verifier is not written: .err = -EFSCORRUPTED and .write_done is called.
+ *
+ * buffer_write() takes a locked buffer, waits and leaves it locked.
+ * buffer_queue_write() adds a locked buffer to @list (its own reference; no-op when queued on any list) and leaves it
+ * locked.  buffer_submit_list() takes each one's lock and starts its write in disk order; the lock is released by the
+ * completion.  Pinned or locked buffers stay on the list when @nowait.  With @wait it returns when all writes have ended
+ * (first error); else at once.
+ */
+int buffer_write(struct buffer *buf);
+bool buffer_queue_write(struct buffer *buf, struct list *list);
+int buffer_submit_list(struct buffer_cache *cache, struct list *list, bool nowait, bool wait);
+/* Forgets the queue entries of @list (after a shutdown). */
+void buffer_cancel_list(struct list *list);
+/* Waits until no write of this cache is in flight. */
+void buffer_cache_drain(struct buffer_cache *cache);
+
+/* Frees unreferenced buffers until the budget holds; returns bytes freed.  A pass. */
+size_t buffer_cache_shrink(struct buffer_cache *cache);
+/* Drops every unreferenced buffer (remount, tests). */
+void buffer_cache_drop(struct buffer_cache *cache);
+size_t buffer_cache_bytes(struct buffer_cache *cache);

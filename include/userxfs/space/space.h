@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#pragma once
+/*
+ * The volume's space: allocation groups in memory, free-block counters, reservations.
+ * (XFS: xfs_perag, m_fdblocks and friends, xfs_ag_resv.)
+ *
+ * The free counter is what statfs and every reservation look at.  It has already lost: the reserve pool, the per-AG
+ * reservations, every delayed block and its indirect blocks, and the reservations of running transactions.
+ */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <userxfs/buffer.h>
+#include <userxfs/format/geometry.h>
+#include <userxfs/log/log.h>
+#include <userxfs/log/tx.h>
+
+struct space;
+
+/* Which reservation a block is taken from (XFS: xfs_ag_resv_type). */
+enum ag_reservation {
+	AG_RESV_NONE,
+	AG_RESV_AGFL,			/* AGFL blocks count as free */
+	AG_RESV_METADATA,		/* finobt, refcountbt */
+	AG_RESV_RMAPBT,
+};
+
+/*
+ * One allocation group in memory.  Summaries mirror its AGF and AGI and are right while their buffers are unlocked;
+ * without the buffer's lock they are hints.
+ */
+struct ag {
+	struct space *space;
+	agno_t agno;
+	agblk_t blocks;
+	agino_t agino_first, agino_end;
+	bool agf_loaded, agi_loaded;	/* summaries valid */
+	uint32_t free_blocks;		/* AGF */
+	uint32_t longest;
+	uint32_t agfl_count;
+	uint32_t btree_blocks;		/* blocks of bnobt and cntbt besides their roots */
+	uint8_t bno_level, cnt_level, rmap_level, refcount_level;
+	uint32_t refcount_blocks;
+	uint32_t inodes, free_inodes;	/* AGI */
+	/* Reservations, in blocks (XFS: pag_meta_resv, pag_rmapbt_resv); changed with the AGF locked. */
+	struct ag_pool {
+		uint32_t asked, reserved, used;
+	} metadata, rmapbt;
+	struct mutex busy_lock;		/* RANK_SPACE */
+	void *busy;			/* freed blocks whose freeing is not on disk yet: alloc's */
+};
+
+/* In-memory only: sets up the AGs.  Reads nothing. */
+int space_create(struct buffer_cache *cache, const struct geometry *geo, struct space **out);
+void space_destroy(struct space *space);
+
+/*
+ * Loads the counters: from @sb (its lazy counters are trusted: the volume was cleanly unmounted) or, when
+ * @recount, from all AG headers.  Takes the reserve pool out of the free counter.
+ */
+int space_load(struct space *space, const struct xfs_dsb *sb, bool recount);
+/*
+ * Read-write mounts: binds to the log, computes and takes the per-AG reservations (XFS: xfs_fs_reserve_ag_blocks); reads
+ * the tree sizes that it needs (with inobt_counts no tree is walked).  A volume too full for them mounts with a warning,
+ * like XFS.
+ */
+int space_start(struct space *space, struct log *log);
+/* Gives the per-AG reservations and the pool back to the counter (unmount, remount read-only). */
+void space_stop(struct space *space);
+/* Writes the counters into the superblock, logged in a transaction of its own (unmount, freeze). */
+int space_log_superblock(struct space *space);
+
+struct ag *space_ag(struct space *space, agno_t agno);
+struct log *space_log(struct space *space);
+struct buffer_cache *space_cache(struct space *space);
+const struct geometry *space_geometry(struct space *space);
+
+/* For log_create(). */
+extern const struct tx_space_ops space_tx_ops;
+
+/*
+ * The free counter (XFS: xfs_dec_freecounter/xfs_add_freecounter).  space_take() fails with -ENOSPC unless, afterwards,
+ * set-aside and the btree blocks still fit; with @use_pool the reserve pool may pay.  space_give() refills the pool first.
+ * Atomic, no lock unless the pool is touched.
+ */
+int space_take(struct space *space, uint64_t blocks, bool use_pool);
+void space_give(struct space *space, uint64_t blocks);
+
+struct space_counts {
+	uint64_t blocks;		/* f_blocks: sb_dblocks less the internal log */
+	uint64_t free_blocks;		/* f_bfree: counter less set-aside less btree blocks */
+	uint64_t raw_free_blocks;	/* the counter itself: what speculation throttling looks at */
+	uint64_t delayed_blocks;	/* delayed blocks with their indirect reservation */
+	uint64_t inodes, free_inodes;	/* f_files and f_ffree as xfs_fs_statfs computes them */
+	uint64_t allocated_inodes;	/* icount */
+	uint64_t pool_blocks, pool_available;
+};
+void space_counts(struct space *space, struct space_counts *out);
+/* Low-space thresholds: dblocks / 100 * @percent. */
+uint64_t space_low_threshold(struct space *space, unsigned percent);
+/* Delayed-allocation accounting only (the blocks themselves go through space_take/give). */
+void space_add_delayed(struct space *space, int64_t blocks);
+int space_set_pool(struct space *space, uint64_t blocks);

@@ -10,7 +10,7 @@
 #include "held.h"
 
 enum {
-	HELD_MAX = 64,		/* deeper acquisitions are not tracked */
+	HELD_MAX = 64,		/* deeper acquisitions are only counted */
 	RELEASE_COUNTERS = 1024,
 };
 
@@ -24,6 +24,7 @@ struct held {
 
 static _Thread_local struct held held[HELD_MAX];
 static _Thread_local unsigned held_count;
+static _Thread_local unsigned untracked_count;
 static _Atomic uint32_t foreign_releases[RELEASE_COUNTERS];
 
 static const char *const rank_names[RANK_COUNT] = {
@@ -74,7 +75,8 @@ static void drop_stale(void)
 	}
 }
 
-static _Noreturn void die(const char *verb, enum lock_rank rank, uint64_t order, const char *name, const struct held *h)
+static _Noreturn void die(const char *verb, enum lock_rank rank, uint64_t order, const char *name,
+			  const struct held *h)
 {
 	msg_error("BUG: lock order: %s \"%s\" (rank %s, order %llu) while holding \"%s\" (rank %s, order %llu)", verb,
 		  name, rank_names[rank], (unsigned long long)order, h->name, rank_names[h->rank],
@@ -108,8 +110,10 @@ void held_push(const void *lock, enum lock_rank rank, uint64_t order, const char
 {
 	if (held_count == HELD_MAX)
 		drop_stale();
-	if (held_count == HELD_MAX)
+	if (held_count == HELD_MAX) {
+		untracked_count++;
 		return;
+	}
 	held[held_count++] = (struct held){
 		.lock = lock,
 		.name = name,
@@ -127,8 +131,11 @@ bool held_remove(const void *lock)
 			return true;
 		}
 	}
-	/* Deeper than the stack: nothing is known about it. */
-	return held_count == HELD_MAX;
+	if (untracked_count) {
+		untracked_count--;
+		return true;
+	}
+	return false;
 }
 
 void held_release_foreign(const void *lock)

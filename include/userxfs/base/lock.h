@@ -87,12 +87,16 @@ void cond_broadcast(struct cond *c);
 
 /*
  * A reader-writer lock that may be demoted and may be released by another thread than the one that took it.
- * Writers are preferred, so that a stream of readers cannot starve a truncate.  A thread must not take it
- * shared twice.  Uncontended operations are one atomic instruction.
+ * A waiting writer keeps new readers out, so that a stream of readers cannot starve a truncate; readers that waited
+ * for a writer go before the next writer.  A thread must not take it shared twice.  Uncontended operations are one
+ * atomic instruction.  try-locks fail while others wait.  The rank is checked as long as the thread that took the
+ * lock also releases it.
  */
 struct CAPABILITY("rwlock") rwlock {
-	_Atomic uint32_t state;	/* readers, writer bit, waiting bits: see src/base/rwlock.c */
-	_Atomic uint32_t write_waiters;
+	_Atomic uint32_t state;	/* readers, writer bit, waiting bit: see src/base/rwlock.c */
+	uint32_t write_waiters;	/* [wait_lock] */
+	uint32_t read_waiters;	/* [wait_lock] */
+	uint64_t read_generation; /* moves when the waiting readers get the lock [wait_lock] */
 	struct mutex wait_lock;
 	struct cond wait;
 	enum lock_rank rank;

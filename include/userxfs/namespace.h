@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#pragma once
+/*
+ * Names: lookup, create, link, unlink, rename, symlink, listing; one transaction each.  And the last put of an inode.
+ * (XFS: xfs_inode.c's directory operations, xfs_symlink.c, xfs_inactive.)
+ *
+ * Locks: each operation takes the io_locks of the directories it changes (two: rename lock, then by number), then map_locks of
+ * everything it joins, in number order.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <userxfs/base/lock.h>
+#include <userxfs/dir.h>
+#include <userxfs/inode.h>
+#include <userxfs/xattr.h>
+
+struct namespace {
+	struct inode_cache *inodes;	/* [I] */
+	struct log *log;		/* [I] */
+	struct space *space;		/* [I] */
+	struct mutex rename_lock;	/* cross-directory renames */
+};
+
+void namespace_init(struct namespace *ns, struct inode_cache *inodes);
+void namespace_deinit(struct namespace *ns);
+
+struct credentials {
+	uint32_t uid, gid;
+	uint32_t umask;			/* applied unless a default ACL rules */
+};
+
+/* All answers are referenced.  -ENOENT, -ENOTDIR, -ENAMETOOLONG (> 255). */
+int namespace_lookup(struct namespace *ns, struct inode *dir, struct name name, struct inode **out);
+int namespace_parent(struct namespace *ns, struct inode *dir, struct inode **out);
+
+/* Regular files, directories, devices, fifos, sockets by @mode.  -EEXIST, -ENOSPC, -EMLINK, -EPERM (immutable). */
+int namespace_create(struct namespace *ns, struct inode *dir, struct name name, uint32_t mode, uint32_t rdev,
+		     const struct credentials *cred, struct inode **out);
+int namespace_symlink(struct namespace *ns, struct inode *dir, struct name name, const char *target,
+		      const struct credentials *cred, struct inode **out);
+/* O_TMPFILE: nameless, on the unlinked list. */
+int namespace_tmpfile(struct namespace *ns, struct inode *dir, uint32_t mode, const struct credentials *cred,
+		      struct inode **out);
+int namespace_link(struct namespace *ns, struct inode *target, struct inode *dir, struct name name);
+int namespace_unlink(struct namespace *ns, struct inode *dir, struct name name);
+int namespace_rmdir(struct namespace *ns, struct inode *dir, struct name name);
+/* @flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT of <linux/fs.h>; others -EINVAL. */
+int namespace_rename(struct namespace *ns, struct inode *old_dir, struct name old_name, struct inode *new_dir,
+		     struct name new_name, uint32_t flags, const struct credentials *cred);
+/* @target: 1024 bytes (XFS_SYMLINK_MAXLEN) and a NUL. */
+int namespace_readlink(struct namespace *ns, struct inode *link, char *target, size_t capacity);
+/* dir_list() under the directory's io_lock. */
+int namespace_list(struct namespace *ns, struct inode *dir, uint64_t cookie, dir_emit emit, void *context);
+
+/* One inode of the inactivation queue: unlinked ones are truncated and freed, others trimmed.  False: queue empty. */
+bool namespace_inactivate_pass(struct namespace *ns);

@@ -11,7 +11,6 @@
 #include <userxfs/format/crc32c.h>
 
 #define MIN_V5_INODE_BYTES 512u
-#define MAX_AG_BYTES (1ull << 40)
 #define MIN_RT_EXTENT_BYTES 4096u
 #define MAX_RT_EXTENT_BYTES (1u << 30)
 /* Packed block numbers are 52 bits wide in an extent record, inode numbers 56 bits in a v3 inode. */
@@ -80,7 +79,7 @@ static const char *check_groups(const struct xfs_dsb *sb)
 	uint64_t last_ag_blocks;
 	unsigned agno_bits;
 
-	if (ag_blocks << sb->sb_blocklog < XFS_MIN_AG_BYTES || ag_blocks << sb->sb_blocklog > MAX_AG_BYTES)
+	if (ag_blocks << sb->sb_blocklog < XFS_MIN_AG_BYTES || ag_blocks << sb->sb_blocklog > XFS_MAX_AG_BYTES)
 		return "allocation group size";
 	if (sb->sb_agblklog != log2_floor(ag_blocks - 1) + 1)
 		return "allocation group size";

@@ -58,14 +58,15 @@ struct geometry {
 
 	/* Inodes. */
 	struct inum root;
+	struct inum internal[5];	/* realtime bitmap and summary, quota: no name leads to them; or INUM_NONE */
 	uint32_t chunk_blocks;		/* blocks of a full 64-inode chunk, at least 1 */
 	uint32_t cluster_bytes;		/* inode cluster buffer */
 	uint32_t cluster_blocks;
 	uint32_t cluster_inodes;
-	uint32_t cluster_align_blocks;	/* sb_inoalignmt, at least 1 */
+	uint32_t cluster_align_blocks;	/* of chunks: sb_inoalignmt, or 1 when that is less than a cluster */
 	uint32_t cluster_align_inodes;
-	bool has_cluster_alignment;	/* inode alignment is a multiple of the cluster */
-	uint32_t sparse_align_blocks;	/* 0: no sparse inodes */
+	bool has_cluster_alignment;	/* chunks are aligned: a cluster's place follows from an inode number alone */
+	uint32_t sparse_align_blocks;	/* 0: no sparse inodes, or blocks so large that chunks cannot be sparse */
 	uint32_t ialloc_inodes;		/* inodes per chunk allocation: max(64, inodes per block) */
 	uint32_t ialloc_blocks;
 	uint32_t ialloc_min_blocks;	/* sparse: smallest chunk */
@@ -103,7 +104,8 @@ enum geometry_verdict {
 };
 
 /*
- * Decodes and checks a superblock whose bytes @sb come from the start of the volume (@sb_bytes of them, at least 512).
+ * Decodes and checks a superblock whose bytes @sb come from the start of the volume: @sb_bytes of them, at least 512 and
+ * enough for the volume's sector (XFS_MAX_SECTORSIZE always is), aligned to 8.
  * @device_bytes: size of the device, to refuse truncated images; 0 when unknown.
  *
  * Anything but GEOMETRY_OK leaves one sentence for the user in @why: what is wrong and what would help.  Features are
@@ -121,6 +123,9 @@ bool geometry_is_valid_fsblk(const struct geometry *geo, struct fsblk b);
 /* [@b, @b + @count) lies in one AG, behind its headers. */
 bool geometry_is_valid_extent(const struct geometry *geo, struct fsblk b, uint64_t count);
 bool geometry_is_valid_inum(const struct geometry *geo, struct inum ino);
+bool geometry_is_valid_agino(const struct geometry *geo, agno_t agno, agino_t agino);
+/* Valid, and not one of the volume's internal inodes: a directory entry may name it (XFS: xfs_verify_dir_ino). */
+bool geometry_is_valid_name_inum(const struct geometry *geo, struct inum ino);
 bool geometry_is_valid_agblk(const struct geometry *geo, agno_t agno, agblk_t agblk);
 
 static inline agno_t fsblk_agno(const struct geometry *geo, struct fsblk b)

@@ -48,8 +48,8 @@ void geometry_derive_inodes(struct geometry *geo, const struct xfs_dsb *sb)
 	geo->cluster_bytes = geo->cluster_blocks << geo->block_log;
 	geo->cluster_inodes = geo->cluster_blocks << geo->inopb_log;
 
-	geo->has_cluster_alignment = inode_align >= geo->cluster_blocks;
-	geo->cluster_align_blocks = geo->has_cluster_alignment ? inode_align : 1;
+	geo->cluster_align_blocks = inode_align >= geo->cluster_blocks ? inode_align : 1;
+	geo->has_cluster_alignment = geo->cluster_align_blocks >= geo->cluster_blocks;
 	geo->cluster_align_inodes = geo->cluster_align_blocks << geo->inopb_log;
 
 	geo->sparse_align_blocks = geo->has_sparse_inodes ? wanted_bytes >> geo->block_log : 0;

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Mounting and unmounting (XFS: xfs_mountfs, xfs_unmountfs).
+ *
+ * Mount, happy path: open and lock the device; superblock; log head (must be clean, or -o ro,norecovery); counters;
+ * journal; per-AG reservations; inode cache; page cache; root inode; threads.  Every step that fails undoes the ones before
+ * it in reverse order.
+ *
+ * Unmount: all data, last puts of inodes, trimming, everything home, the counters into the superblock, the unmount
+ * record.  After a shutdown nothing is written: the log stays as it is and can be recovered.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include <userxfs/base/bits.h>
+#include <userxfs/base/error.h>
+#include <userxfs/base/memory.h>
+#include <userxfs/base/message.h>
+#include <userxfs/volume.h>
+
+#include "threads.h"
+
+#define SUPERBLOCK_READ_BYTES 32768u		/* the largest sector */
+#define CACHE_LIMIT_BYTES (4ull << 30)
+#define UNUSED_INODES 65536u
+
+static uint64_t default_cache_bytes(void)
+{
+	uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return min_u64(ram / 4, CACHE_LIMIT_BYTES);
+}
+
+/* Reads and judges the superblock; *sb is what was read. */
+static int read_superblock(struct volume *vol, uint8_t *sb, size_t bytes)
+{
+	enum geometry_verdict verdict;
+	char why[256];
+	int err;
+
+	if (vol->dev->size_bytes < bytes)
+		bytes = vol->dev->size_bytes & ~511ull;
+	if (bytes < 512) {
+		msg_error("%s: not an XFS volume: only %llu bytes long; check the path", vol->options.device,
+			  (unsigned long long)vol->dev->size_bytes);
+		return -EINVAL;
+	}
+	err = device_read(vol->dev, 0, sb, bytes);
+	if (err) {
+		msg_error("%s: cannot read the superblock: %s; check the device", vol->options.device, strerror(-err));
+		return err;
+	}
+	verdict = geometry_decode(sb, bytes, vol->dev->size_bytes, &vol->geo, why, sizeof(why));
+	if (verdict == GEOMETRY_OK)
+		return 0;
+	if (verdict == GEOMETRY_READ_ONLY && vol->is_read_only) {
+		msg_warning("%s: %s", vol->options.device, why);
+		return 0;
+	}
+	msg_error("%s: %s", vol->options.device, why);
+	return -EINVAL;
+}
+
+static int open_log_device(struct volume *vol, uint64_t *log_off)
+{
+	struct device_options options = {
+		.engine = vol->options.engine,
+		.read_only = vol->is_read_only,
+	};
+
+	if (!vol->geo.has_external_log) {
+		if (vol->options.log_device) {
+			msg_error("%s: this volume's log is internal; mount it without logdev=", vol->options.device);
+			return -EINVAL;
+		}
+		vol->log_dev = vol->dev;
+		*log_off = fsblk_to_bytes(&vol->geo, vol->geo.log_start);
+		return 0;
+	}
+	if (!vol->options.log_device) {
+		msg_error("%s: this volume has an external log; name it with -o logdev=DEVICE", vol->options.device);
+		return -EINVAL;
+	}
+	*log_off = 0;
+	return device_open(vol->options.log_device, &options, &vol->log_dev);
+}
+
+static int check_log(struct volume *vol, uint64_t log_off, struct log_head *head)
+{
+	int err;
+
+	if (vol->options.no_recovery) {
+		*head = (struct log_head){ .state = LOG_DIRTY };
+		return 0;
+	}
+	err = log_find_head(vol->log_dev, log_off, &vol->geo, head);
+	if (err)
+		return err;
+	if (head->state == LOG_CLEAN)
+		return 0;
+	msg_error("%s: the log holds changes that are not replayed yet (the volume was not unmounted); "
+		  "let the kernel replay them (mount -t xfs, umount) and mount again, or look at the volume as it is "
+		  "with -o ro,norecovery", vol->options.device);
+	return -EUCLEAN;
+}
+
+/*
+ * Quotas are not kept up to date here: the kernel must count them anew before it enforces them again
+ * (XFS: xfs_mount_reset_sbqflags).
+ */
+static int reset_quota_flags(struct volume *vol)
+{
+	const struct block_type *type = &block_superblock;
+	struct xfs_dsb *dsb;
+	struct buffer *buf;
+	struct tx *tx;
+	int err;
+
+	if (!vol->geo.has_quota)
+		return 0;
+	err = tx_begin(vol->log, &log_reservations(vol->log)->superblock, 0, 0, &tx);
+	if (err)
+		return err;
+	err = tx_buffer_read(tx, 0, vol->geo.sector_bytes >> SECTOR_UNIT_LOG, type, &buf);
+	if (err) {
+		tx_cancel(tx);
+		return err;
+	}
+	dsb = buf->data;
+	if (!dsb->sb_qflags) {
+		tx_cancel(tx);
+		return 0;
+	}
+	msg_info("%s: quotas are not maintained while userxfs has it mounted; the kernel will recount them",
+		 vol->options.device);
+	dsb->sb_qflags = 0;
+	tx_buffer_log(tx, buf, offsetof(struct xfs_dsb, sb_qflags),
+		      offsetof(struct xfs_dsb, sb_qflags) + sizeof(dsb->sb_qflags));
+	return tx_commit(tx);
+}
+
+static int create_pagecache(struct volume *vol)
+{
+	uint64_t budget = vol->options.cache_bytes ? vol->options.cache_bytes : default_cache_bytes();
+	struct pagecache_options options = {
+		.budget_bytes = budget,
+		.dirty_background_bytes = budget / 8,
+		.dirty_limit_bytes = budget / 2,
+		.dirty_expire_ns = 30ull * 1000000000ull,
+	};
+
+	return pagecache_create(vol->dev, &options, &vol->pages);
+}
+
+static int create_files(struct volume *vol)
+{
+	struct file_options options = {
+		.iomap = {
+			.alloc_size_log = vol->options.alloc_size_log ? vol->options.alloc_size_log : 16,
+			.has_alloc_size = vol->options.alloc_size_log != 0,
+			.stripe_align_blocks = vol->geo.stripe_unit_blocks,
+		},
+		.sync_always = vol->options.sync_always,
+		.no_atime = vol->options.no_atime || vol->is_read_only,
+		.strict_atime = vol->options.strict_atime,
+	};
+
+	return files_create(vol->inodes, vol->pages, vol->dev, &options, &vol->files);
+}
+
+/* The journal and everything that stands on it. */
+static int start_rooms(struct volume *vol, const struct xfs_dsb *sb, uint64_t log_off, const struct log_head *head)
+{
+	struct log_options log_options = { .read_only = vol->is_read_only };
+	int err;
+
+	err = space_load(vol->space, sb, vol->options.no_recovery);
+	if (err)
+		return err;
+	err = log_create(vol->buffers, vol->log_dev, log_off, &vol->geo, head, &space_tx_ops, vol->space, &log_options,
+			 &vol->log);
+	if (err)
+		return err;
+	if (!vol->is_read_only) {
+		err = space_start(vol->space, vol->log);
+		if (!err)
+			err = reset_quota_flags(vol);
+		if (err)
+			return err;
+	}
+	err = inode_cache_create(vol->space, vol->log, UNUSED_INODES, &vol->inodes);
+	if (err)
+		return err;
+	namespace_init(&vol->ns, vol->inodes);
+	err = create_pagecache(vol);
+	if (err)
+		return err;
+	return create_files(vol);
+}
+
+static int read_root(struct volume *vol)
+{
+	int err = inode_get(vol->inodes, NULL, vol->geo.root, 0, &vol->root);
+
+	if (err) {
+		msg_error("%s: cannot read the root directory: %s; run xfs_repair", vol->options.device, strerror(-err));
+		return err;
+	}
+	if ((vol->root->mode & S_IFMT) != S_IFDIR) {
+		msg_error("%s: the root inode is not a directory; run xfs_repair", vol->options.device);
+		return -EFSCORRUPTED;
+	}
+	return 0;
+}
+
+/* Frees what exists, in reverse order; nothing is in flight and nothing dirty is left (or the log is shut down). */
+static void free_rooms(struct volume *vol)
+{
+	if (vol->inodes) {
+		inode_put(vol->root);
+		inode_cache_drop(vol->inodes);
+		namespace_deinit(&vol->ns);
+	}
+	files_destroy(vol->files);
+	inode_cache_destroy(vol->inodes);
+	pagecache_destroy(vol->pages);
+	log_destroy(vol->log);
+	space_destroy(vol->space);
+	buffer_cache_destroy(vol->buffers);
+	volume_threads_destroy(vol);
+	if (vol->log_dev != vol->dev)
+		device_close(vol->log_dev);
+	device_close(vol->dev);
+	mem_free(vol);
+}
+
+int volume_mount(const struct volume_options *options, struct volume **out)
+{
+	struct device_options dev_options = {
+		.engine = options->engine,
+		.off_bytes = options->off_bytes,
+		.read_only = options->read_only,
+	};
+	uint64_t log_off = 0;
+	struct log_head head;
+	struct volume *vol;
+	uint8_t *sb;
+	int err;
+
+	if (options->no_recovery && !options->read_only) {
+		msg_error("norecovery works only together with ro: add ro, or leave norecovery out");
+		return -EINVAL;
+	}
+	vol = mem_alloc_zeroed(sizeof(*vol));
+	sb = mem_alloc_aligned(4096, SUPERBLOCK_READ_BYTES);
+	if (!vol || !sb) {
+		mem_free(vol);
+		mem_free(sb);
+		return -ENOMEM;
+	}
+	vol->options = *options;
+	vol->is_read_only = options->read_only;
+	err = device_open(options->device, &dev_options, &vol->dev);
+	if (err)
+		goto fail;
+	err = read_superblock(vol, sb, SUPERBLOCK_READ_BYTES);
+	if (err)
+		goto fail;
+	if (!options->without_threads) {
+		err = volume_threads_start_device(vol);
+		if (err)
+			goto fail;
+	}
+	err = open_log_device(vol, &log_off);
+	if (!err)
+		err = check_log(vol, log_off, &head);
+	if (!err)
+		err = buffer_cache_create(vol->dev, &vol->geo, 256u << 20, &vol->buffers);
+	if (!err)
+		err = space_create(vol->buffers, &vol->geo, &vol->space);
+	if (!err)
+		err = start_rooms(vol, (const struct xfs_dsb *)(const void *)sb, log_off, &head);
+	if (!err)
+		err = read_root(vol);
+	if (!err && !options->without_threads)
+		err = volume_threads_start(vol);
+	if (err)
+		goto fail;
+	mem_free(sb);
+	*out = vol;
+	return 0;
+
+fail:
+	mem_free(sb);
+	if (vol->log)
+		log_shutdown(vol->log, SHUTDOWN_FORCED, "mount failed");
+	free_rooms(vol);
+	return err;
+}
+
+int volume_sync(struct volume *vol)
+{
+	int err, ret;
+
+	if (vol->is_read_only)
+		return 0;
+	ret = files_flush_all(vol->files, true);
+	err = log_force(vol->log, 0, NULL);
+	if (!ret)
+		ret = err;
+	err = device_flush(vol->dev);
+	return ret ? ret : err;
+}
+
+bool volume_pass(struct volume *vol)
+{
+	bool more = file_completion_pass(vol->files);
+
+	more |= pagecache_writeback_pass(vol->pages);
+	more |= namespace_inactivate_pass(&vol->ns);
+	if (!vol->is_read_only) {
+		more |= log_write_pass(vol->log);
+		more |= log_tail_pass(vol->log);
+	}
+	return more;
+}
+
+static int forget_one(struct inode *inode, void *context)
+{
+	/* One reference is the walk's, the root's is ours. */
+	uint32_t ours = inode == *(struct inode **)context ? 2 : 1;
+	uint32_t refs = atomic_load(&inode->refs);
+
+	if (refs > ours)
+		inode_put_n(inode, refs - ours);
+	inode_put(inode);
+	return 0;
+}
+
+/* Everything that can be done while transactions still run. */
+static int settle(struct volume *vol)
+{
+	int ret, err;
+
+	ret = files_flush_all(vol->files, true);
+	while (namespace_inactivate_pass(&vol->ns))
+		;
+	prealloc_trim_pass(vol->files, true);
+	while (namespace_inactivate_pass(&vol->ns))
+		;
+	err = log_quiesce(vol->log);
+	return ret ? ret : err;
+}
+
+static int leave_clean_log(struct volume *vol)
+{
+	int err;
+
+	space_stop(vol->space);
+	err = space_log_superblock(vol->space);
+	if (err)
+		return err;
+	err = log_quiesce(vol->log);
+	if (err)
+		return err;
+	return log_write_unmount(vol->log);
+}
+
+int volume_unmount(struct volume *vol, bool forget)
+{
+	int err = 0, ret = 0;
+
+	if (!vol)
+		return 0;
+	if (forget)
+		inode_for_each(vol->inodes, forget_one, &vol->root);
+	if (!vol->is_read_only) {
+		ret = settle(vol);
+		volume_threads_stop(vol);
+		if (!log_is_shutdown(vol->log))
+			err = leave_clean_log(vol);
+		if (err)
+			msg_error("%s: unmounting failed: %s; the log holds what is missing, mount the volume again to replay it",
+				  vol->options.device, strerror(-err));
+		if (err && !log_is_shutdown(vol->log))
+			log_shutdown(vol->log, SHUTDOWN_FORCED, "unmount failed");
+	} else {
+		volume_threads_stop(vol);
+	}
+	free_rooms(vol);
+	return ret ? ret : err;
+}
+
+void volume_statfs(struct volume *vol, struct volume_statfs *out)
+{
+	struct space_counts counts;
+
+	space_counts(vol->space, &counts);
+	out->block_bytes = vol->geo.block_bytes;
+	out->blocks = counts.blocks;
+	out->free_blocks = counts.free_blocks;
+	out->files = counts.inodes;
+	out->free_files = counts.free_inodes;
+}
+
+void volume_shutdown(struct volume *vol, const char *why)
+{
+	log_shutdown(vol->log, SHUTDOWN_FORCED, why);
+}

@@ -40,3 +40,8 @@ static inline size_t dir_entry_bytes(const struct geometry *geo, uint8_t name_by
 
 	return (bytes + XFS_DIR2_DATA_ALIGN - 1) & ~(size_t)(XFS_DIR2_DATA_ALIGN - 1);
 }
+
+/* Whether @fileblk is where a block of a directory's leaf section can start. */
+bool dir_is_leaf_section(const struct geometry *geo, uint32_t fileblk);
+/* Both sibling pointers: none, or a place in the leaf section. */
+bool dir_siblings_are_valid(const struct geometry *geo, const struct xfs_da3_blkinfo *info);

@@ -59,8 +59,15 @@ int block_verify_read(const struct block_type *type, const struct geometry *geo,
 /* Contents only, before sealing.  -EFSCORRUPTED with a log line: something in memory is wrong. */
 int block_verify_write(const struct block_type *type, const struct geometry *geo, const void *data, size_t bytes,
 		       daddr_u64 daddr);
-/* Sets LSN and CRC. */
+/*
+ * Sets LSN and CRC.  Inode clusters and dquot blocks: the CRC of every inode or dquot, no LSN (di_lsn and dd_lsn belong to
+ * whoever copies one into the block: recovery skips the items of that one by it).  Remote attribute values: the LSN is
+ * always NULLCOMMITLSN, because they are not logged.
+ */
 void block_seal(const struct block_type *type, const struct geometry *geo, void *data, size_t bytes, lsn_t lsn);
+
+/* Block numbers an AGFL holds; they follow its header.  Slots not in use may hold anything: check what you take. */
+uint32_t agfl_slots(const struct geometry *geo);
 
 /*
  * One inode's bytes (geo->inode_bytes of them), all of what can be known without other blocks: mode against format,
@@ -71,7 +78,50 @@ const char *dinode_verify(const struct geometry *geo, struct inum ino, const str
 /* CRC of one inode. */
 void dinode_seal(const struct geometry *geo, struct xfs_dinode *dip);
 bool dinode_crc_is_valid(const struct geometry *geo, const struct xfs_dinode *dip);
-/* Inline forms; @bytes: di_size or the fork's space.  NULL or the reason. */
+/*
+ * Inline forms; NULL or the reason.  @bytes: di_size for directories and symlinks, the fork's space for attributes (whose
+ * header says how much of it is used).
+ */
 const char *dir_sf_verify(const struct geometry *geo, struct inum ino, const void *data, size_t bytes);
 const char *attr_sf_verify(const void *data, size_t bytes);
 const char *symlink_local_verify(const void *data, size_t bytes);
+
+/* Where the forks of an inode lie and what its header says of them; @dip has been verified or is being verified. */
+static inline size_t dinode_literal_bytes(const struct geometry *geo)
+{
+	return geo->inode_bytes - sizeof(struct xfs_dinode);
+}
+
+static inline size_t dinode_data_bytes(const struct geometry *geo, const struct xfs_dinode *dip)
+{
+	return dip->di_forkoff ? (size_t)dip->di_forkoff << 3 : dinode_literal_bytes(geo);
+}
+
+static inline size_t dinode_attr_bytes(const struct geometry *geo, const struct xfs_dinode *dip)
+{
+	return dip->di_forkoff ? dinode_literal_bytes(geo) - ((size_t)dip->di_forkoff << 3) : 0;
+}
+
+static inline void *dinode_data_fork(const struct xfs_dinode *dip)
+{
+	return (void *)(dip + 1);
+}
+
+static inline void *dinode_attr_fork(const struct xfs_dinode *dip)
+{
+	return (void *)dip + sizeof(*dip) + ((size_t)dip->di_forkoff << 3);
+}
+
+static inline uint64_t dinode_data_extents(const struct xfs_dinode *dip)
+{
+	if (xfs_dinode_has_large_extent_counts(dip))
+		return be64_to_cpu(dip->di_big_nextents);
+	return be32_to_cpu(dip->di_nextents);
+}
+
+static inline uint64_t dinode_attr_extents(const struct xfs_dinode *dip)
+{
+	if (xfs_dinode_has_large_extent_counts(dip))
+		return be32_to_cpu(dip->di_big_anextents);
+	return be16_to_cpu(dip->di_anextents);
+}

@@ -78,6 +78,8 @@ struct device_ops {
 	void (*finish)(struct device *dev, struct device_request *req);
 	/* Optional.  Carries out a request that was not submitted, in the calling thread, and sets .err. */
 	void (*perform)(struct device *dev, struct device_request *req);
+	/* Optional: see device_drop_exclusive(). */
+	void (*drop_exclusive)(struct device *dev);
 	/* Required.  Nothing is in flight.  Frees the device; device_deinit() has been called. */
 	void (*close)(struct device *dev);
 };

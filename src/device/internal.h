@@ -16,7 +16,7 @@ enum {
 struct file_device {
 	struct device dev;
 	int fd;			/* [I] all I/O; carries the flock */
-	int exclusive_fd;	/* [I] block devices: opened O_EXCL; -1: none */
+	int exclusive_fd;	/* block devices: opened O_EXCL; -1: none */
 	uint64_t off_bytes;	/* [I] of the volume within the file */
 	bool is_block;		/* [I] */
 };
@@ -36,6 +36,7 @@ struct iovec *request_iov(const struct device_request *req, int *count);
 /* ---- file.c: carrying out requests in the calling thread ---------------------------------------------------------- */
 
 void file_perform(struct device *dev, struct device_request *req);
+void file_drop_exclusive(struct device *dev);
 void file_close(struct file_device *file);
 
 /* ---- claim.c: one user at a time ---------------------------------------------------------------------------------- */

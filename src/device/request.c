@@ -54,6 +54,13 @@ void device_close(struct device *dev)
 	dev->ops->close(dev);
 }
 
+int device_drop_exclusive(struct device *dev)
+{
+	if (dev->ops->drop_exclusive)
+		dev->ops->drop_exclusive(dev);
+	return 0;
+}
+
 /* ---- progress ---------------------------------------------------------------------------------------------------- */
 
 void request_advance(struct device_request *req, uint64_t count_bytes)

@@ -34,10 +34,7 @@ static bool is_aligned(const struct device *dev, uint64_t off_bytes, const void 
 	return ((off_bytes | (uintptr_t)data | count_bytes) & (dev->alignment_bytes - 1)) == 0;
 }
 
-/*
- * The part of [@off, @off + @count) that is bounced first, and the units [*start, *end) around it.  The device's
- * last unit may be cut short by its end.
- */
+/* The length of the part of [@off, @off + @count) that is bounced first, and the units [*start, *end) around it. */
 static uint64_t next_bounce(const struct device *dev, uint64_t off_bytes, uint64_t count_bytes, uint64_t *start,
 			    uint64_t *end)
 {
@@ -49,12 +46,10 @@ static uint64_t next_bounce(const struct device *dev, uint64_t off_bytes, uint64
 	return limit - off_bytes;
 }
 
-/* A device whose size is not a multiple of its unit has a tail that direct I/O cannot reach. */
-static int check_range(const struct device *dev, uint64_t off_bytes, uint64_t count_bytes)
+/* The size is a multiple of the unit, so rounding cannot lead past the end. */
+static bool is_inside(const struct device *dev, uint64_t off_bytes, uint64_t count_bytes)
 {
-	uint64_t reach = round_down_u64(dev->size_bytes, dev->alignment_bytes);
-
-	return off_bytes > reach || count_bytes > reach - off_bytes ? -EIO : 0;
+	return off_bytes <= dev->size_bytes && count_bytes <= dev->size_bytes - off_bytes;
 }
 
 static void *bounce_buffer(const struct device *dev, uint64_t count_bytes)
@@ -88,24 +83,32 @@ static int read_bounced(struct device *dev, uint64_t off_bytes, char *data, uint
 
 int device_read(struct device *dev, uint64_t off_bytes, void *data, uint64_t count_bytes)
 {
-	int err;
-
 	if (is_aligned(dev, off_bytes, data, count_bytes))
 		return transfer(dev, DEVICE_READ, off_bytes, data, count_bytes, 0);
-	err = check_range(dev, off_bytes, count_bytes);
-	return err ? err : read_bounced(dev, off_bytes, data, count_bytes);
+	return is_inside(dev, off_bytes, count_bytes) ? read_bounced(dev, off_bytes, data, count_bytes) : -EIO;
 }
 
-/* Reads the units of [@start, @end) that are written in part. */
-static int read_edges(struct device *dev, uint64_t off_bytes, uint64_t step, uint64_t start, uint64_t end, char *buffer)
+/* Writes @step bytes of @data by way of @buffer, which holds the units [@start, @end) afterwards. */
+NO_LOCK_ANALYSIS static int write_step(struct device *dev, uint64_t off_bytes, const char *data, uint64_t step,
+				       uint64_t start, uint64_t end, char *buffer, uint32_t flags)
 {
-	uint64_t last = end - dev->alignment_bytes;
+	uint64_t unit = dev->alignment_bytes, last = end - unit;
+	bool is_head_cut = off_bytes != start || off_bytes + step < start + unit;
+	bool is_tail_cut = last != start && off_bytes + step != end;
 	int err = 0;
 
-	if (off_bytes != start || off_bytes + step < start + dev->alignment_bytes)
-		err = transfer(dev, DEVICE_READ, start, buffer, dev->alignment_bytes, 0);
-	if (!err && last != start && off_bytes + step != end)
-		err = transfer(dev, DEVICE_READ, last, buffer + (last - start), dev->alignment_bytes, 0);
+	if (is_head_cut || is_tail_cut)
+		mutex_lock(&dev->bounce_lock);
+	if (is_head_cut)
+		err = transfer(dev, DEVICE_READ, start, buffer, unit, 0);
+	if (!err && is_tail_cut)
+		err = transfer(dev, DEVICE_READ, last, buffer + (last - start), unit, 0);
+	if (!err) {
+		memcpy(buffer + (off_bytes - start), data, step);
+		err = transfer(dev, DEVICE_WRITE, start, buffer, end - start, flags);
+	}
+	if (is_head_cut || is_tail_cut)
+		mutex_unlock(&dev->bounce_lock);
 	return err;
 }
 
@@ -120,13 +123,7 @@ static int write_bounced(struct device *dev, uint64_t off_bytes, const char *dat
 	while (count_bytes && !err) {
 		uint64_t start, end, step = next_bounce(dev, off_bytes, count_bytes, &start, &end);
 
-		mutex_lock(&dev->bounce_lock);
-		err = read_edges(dev, off_bytes, step, start, end, buffer);
-		if (!err) {
-			memcpy(buffer + (off_bytes - start), data, step);
-			err = transfer(dev, DEVICE_WRITE, start, buffer, end - start, flags);
-		}
-		mutex_unlock(&dev->bounce_lock);
+		err = write_step(dev, off_bytes, data, step, start, end, buffer, flags);
 		off_bytes += step;
 		data += step;
 		count_bytes -= step;
@@ -137,12 +134,11 @@ static int write_bounced(struct device *dev, uint64_t off_bytes, const char *dat
 
 int device_write(struct device *dev, uint64_t off_bytes, const void *data, uint64_t count_bytes, uint32_t flags)
 {
-	int err;
-
 	if (is_aligned(dev, off_bytes, data, count_bytes))
 		return transfer(dev, DEVICE_WRITE, off_bytes, (void *)(uintptr_t)data, count_bytes, flags);
-	err = check_range(dev, off_bytes, count_bytes);
-	return err ? err : write_bounced(dev, off_bytes, data, count_bytes, flags);
+	if (!is_inside(dev, off_bytes, count_bytes))
+		return -EIO;
+	return write_bounced(dev, off_bytes, data, count_bytes, flags);
 }
 
 int device_flush(struct device *dev)

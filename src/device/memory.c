@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A device in memory, for tests: requests are queued like those of the sync engine, and copied. */
+#include <string.h>
+
+#include <userxfs/base/error.h>
+#include <userxfs/base/memory.h>
+
+#include "internal.h"
+#include "queue.h"
+
+struct memory_engine {
+	struct device dev;
+	struct queue queue;
+	char *bytes;		/* [I] dev.size_bytes of them */
+};
+
+static struct memory_engine *memory_engine(struct device *dev)
+{
+	return container_of(dev, struct memory_engine, dev);
+}
+
+static void memory_submit(struct device *dev, struct device_request *req)
+{
+	queue_submit(&memory_engine(dev)->queue, req);
+}
+
+static void memory_collect(struct device *dev, bool wait, struct list *out)
+{
+	queue_collect(&memory_engine(dev)->queue, wait, out);
+}
+
+static void memory_wake(struct device *dev)
+{
+	queue_wake(&memory_engine(dev)->queue);
+}
+
+static void copy(struct device_request *req, char *bytes)
+{
+	for (int i = 0; i < req->iov_count; i++) {
+		struct iovec *v = &req->iov[i];
+
+		if (req->op == DEVICE_READ)
+			memcpy(v->iov_base, bytes, v->iov_len);
+		else
+			memcpy(bytes, v->iov_base, v->iov_len);
+		bytes += v->iov_len;
+	}
+}
+
+static void memory_perform(struct device *dev, struct device_request *req)
+{
+	char *bytes = memory_engine(dev)->bytes + req->off_bytes;
+
+	if (req->op == DEVICE_DISCARD)
+		memset(bytes, 0, req->length_bytes);
+	else if (req->op != DEVICE_FLUSH)
+		copy(req, bytes);
+	req->err = 0;
+}
+
+static void memory_close(struct device *dev)
+{
+	struct memory_engine *engine = memory_engine(dev);
+
+	queue_deinit(&engine->queue);
+	mem_free(engine->bytes);
+	mem_free(engine);
+}
+
+static const struct device_ops memory_ops = {
+	.name = "memory",
+	.submit = memory_submit,
+	.collect = memory_collect,
+	.wake = memory_wake,
+	.finish = memory_perform,
+	.perform = memory_perform,
+	.close = memory_close,
+};
+
+int device_create_memory(uint64_t size_bytes, struct device **out)
+{
+	struct memory_engine *engine = mem_alloc_zeroed(sizeof(*engine));
+
+	if (!engine)
+		return -ENOMEM;
+	engine->bytes = mem_alloc_zeroed(size_bytes);
+	if (!engine->bytes) {
+		mem_free(engine);
+		return -ENOMEM;
+	}
+	engine->dev.size_bytes = size_bytes;
+	engine->dev.alignment_bytes = 1;
+	engine->dev.can_discard = true;
+	device_init(&engine->dev, &memory_ops);
+	queue_init(&engine->queue);
+	*out = &engine->dev;
+	return 0;
+}
+
+void *device_memory(struct device *dev)
+{
+	ensure(dev->ops == &memory_ops);
+	return memory_engine(dev)->bytes;
+}

@@ -11,8 +11,12 @@
  * yet and is not written home.  Unreferenced buffers stay cached until buffer_cache_shrink() takes them, oldest first;
  * one with a log item is referenced by it.
  *
+ * A stale buffer stays locked until it is unpinned, so that its blocks are not used again before the log on disk says
+ * that their old contents are void; whoever wants its lock has the log forced (buffer_cache_set_ops()).
+ *
  * Invariants: .data of a VALID buffer has passed its type's read verifier or was initialised by its owner; two buffers
- * never overlap on disk (asking for another length at a known daddr is -EFSCORRUPTED with a log line).
+ * that are not stale never overlap on disk.  Asking for another length at a daddr whose buffer is in use is
+ * -EFSCORRUPTED with a log line; an unused one gives way.
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -26,6 +30,7 @@
 #include <userxfs/format/geometry.h>
 
 struct buffer_cache;
+struct buffer_io;
 struct tx;
 
 struct buffer_map {
@@ -41,6 +46,7 @@ enum buffer_flag {
 	BUFFER_WRITING = 1 << 2,	/* a write is in flight */
 	BUFFER_QUEUED = 1 << 3,		/* on a write list */
 	BUFFER_WRITE_FAILED = 1 << 4,	/* the last write failed; it is retried by the tail pusher */
+	BUFFER_UNCACHED = 1 << 5,	/* [I] of buffer_get_uncached(): nobody finds it */
 };
 
 struct buffer {
@@ -59,7 +65,7 @@ struct buffer {
 	struct tx *tx;			/* [lock] the transaction that holds the lock */
 	void *log_item;			/* [lock] this buffer's own item, NULL when never logged */
 	struct list attached_items;	/* [lock] items of others flushed into this buffer (inodes) */
-	lsn_t lsn;			/* [lock] what block_seal() gets at write-back */
+	_Atomic lsn_t lsn;		/* what block_seal() gets at write-back; 0: the LSN in the block stays */
 	/* Called when a write has ended, buffer still locked, before waiters run; .err is set.  [lock] */
 	void (*write_done)(struct buffer *buf);
 
@@ -69,11 +75,21 @@ struct buffer {
 	uint32_t map_count;		/* [I] */
 	struct buffer_map *maps;	/* [I] map_count pieces */
 	struct buffer_map inline_map;
-	void *io;			/* request in flight */
+	_Atomic(struct buffer_io *) io;	/* a read-ahead that nobody waits for yet */
+};
+
+/* What the cache asks of the log above it. */
+struct buffer_cache_ops {
+	/* Required.  Makes all that is committed durable: pinned buffers become unpinned. */
+	void (*force_log)(void *context);
+	/* Required.  Once true nothing is written any more: writes end with -EIO. */
+	bool (*is_shut_down)(void *context);
 };
 
 /* @budget_bytes: what buffer_cache_shrink() aims at. */
 int buffer_cache_create(struct device *dev, const struct geometry *geo, size_t budget_bytes, struct buffer_cache **out);
+/* The log introduces itself; NULL: there is no log (any more).  No other call is under way. */
+void buffer_cache_set_ops(struct buffer_cache *cache, const struct buffer_cache_ops *ops, void *context);
 /* No buffer is referenced, pinned or queued (else our bug).  NULL is fine. */
 void buffer_cache_destroy(struct buffer_cache *cache);
 struct device *buffer_cache_device(struct buffer_cache *cache);
@@ -123,11 +139,12 @@ void buffer_wait_unpinned(struct buffer *buf);
  * Writes home: verifies and seals each with its .lsn, submits, and calls .write_done at the end.  A buffer whose
  * contents fail their verifier is not written: .err = -EFSCORRUPTED and .write_done is called.
  *
- * buffer_write() takes a locked buffer, waits and leaves it locked.
+ * buffer_write() takes a locked, unpinned buffer, waits and leaves it locked.
  * buffer_queue_write() adds a locked buffer to @list (its own reference; no-op when queued on any list) and leaves it
  * locked.  buffer_submit_list() takes each one's lock and starts its write in disk order; the lock is released by the
  * completion.  Pinned or locked buffers stay on the list when @nowait.  With @wait it returns when all writes have ended
- * (first error); else at once.
+ * (first error), and nobody needs to call device_pass() meanwhile; else at once, and the writes end inside
+ * device_pass().  A pinned buffer is waited for (the log is forced) unless @nowait.
  */
 int buffer_write(struct buffer *buf);
 bool buffer_queue_write(struct buffer *buf, struct list *list);

@@ -100,7 +100,6 @@ struct btree_ops {
 struct btree_level {
 	struct buffer *buf;		/* NULL: not loaded, or the root in the inode */
 	uint32_t index;			/* of the record or key, from 1; 0: before the first; count + 1: after the last */
-	bool was_read_ahead;		/* siblings of .buf have been asked for */
 };
 
 struct btree_cursor {
@@ -127,8 +126,8 @@ enum btree_direction {
 };
 
 /*
- * @cur is the caller's memory.  @cache is used when @tx is NULL; both come from the caller.  The owner's fields
- * (.header, .host, .context) and .agno are set by the caller afterwards, before the first use.
+ * @cur is the caller's memory.  @cache may be NULL when @tx is not.  The owner's fields (.header, .host, .context) and
+ * .agno are set by the caller afterwards, before the first use.
  */
 void btree_cursor_init(struct btree_cursor *cur, const struct btree_ops *ops, const struct geometry *geo,
 		       const struct btree_limits *limits, struct buffer_cache *cache, struct tx *tx,
@@ -154,8 +153,10 @@ int btree_decrement(struct btree_cursor *cur, uint32_t level, bool *found);
  *
  * btree_update() replaces the record under the cursor; order must be kept.
  * btree_insert() puts @rec where a lookup (usually EQ) for its key has left the cursor, and leaves the cursor on it.
- * btree_delete() removes the record under the cursor and leaves the cursor on the one that followed it.  At the end of a
- * leaf this is index count + 1: btree_get_rec() then says not found; btree_increment() or btree_decrement() goes on.
+ * btree_delete() removes the record under the cursor and leaves the cursor on the one that followed it (where BTREE_GE
+ * for its key would be): btree_get_rec() says whether there is one, btree_decrement() goes to the one before.
+ *
+ * There being no record under the cursor, or a record out of order, is -EFSCORRUPTED: it was the disk that led there.
  */
 int btree_update(struct btree_cursor *cur, const union btree_rec *rec);
 int btree_insert(struct btree_cursor *cur, const union btree_rec *rec);

@@ -41,6 +41,7 @@ struct folio {
 	_Atomic uint32_t refs;
 	_Atomic uint32_t flags;		/* enum folio_flag */
 	uint32_t bytes;			/* [I] power of two, at least the mapping's block and page size */
+	struct pagecache *cache;	/* [I] */
 	struct mapping *mapping;	/* [lock to change] NULL: truncated or reclaimed meanwhile: drop it and look again */
 	uint64_t off_bytes;		/* [I] position in the file */
 	uint8_t *data;			/* [I] page-aligned */
@@ -68,6 +69,7 @@ struct writeback_io {
 	void *context;			/* the owner's, from .submit to .complete */
 	struct list node;		/* the owner's queue between .done and the call of writeback_io_end() */
 	struct device_request request;	/* the cache's from here on */
+	uint64_t padded_bytes;		/* count_bytes rounded up to whole blocks: what the device writes */
 	struct folio **folios;
 	uint32_t folio_count, folio_capacity;
 	struct iovec *iov;
@@ -90,11 +92,16 @@ struct writeback_ops {
 	 * writeback_io_end(), or queues it for a pass that runs transactions (conversion, size) and calls it then.
 	 */
 	void (*done)(void *owner, struct writeback_io *io);
+	/* Optional.  Runs queued completions; called by threads that wait for writeback (they hold no lock inside RANK_FOLIO), so
+	 * that waiting works without a completion thread.  Returns whether it did anything. */
+	bool (*help)(void *owner);
 };
 
-/* Ends an I/O: clears FOLIO_WRITEBACK, wakes waiters, records @err in the mapping, frees @io.  On error the blocks it carried
- * are left @redirty (to be retried) or clean (XFS's behaviour for data). */
-void writeback_io_end(struct writeback_io *io, int err, bool redirty);
+/*
+ * Ends an I/O: clears FOLIO_WRITEBACK, wakes waiters, records @err in the mapping, frees @io.  Blocks whose write failed stay
+ * uptodate and clean (XFS's behaviour for data): the error is what fsync reports.
+ */
+void writeback_io_end(struct writeback_io *io, int err);
 
 struct pagecache_options {
 	uint64_t budget_bytes;		/* all folios */

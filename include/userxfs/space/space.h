@@ -43,6 +43,11 @@ struct ag {
 	uint8_t bno_level, cnt_level, rmap_level, refcount_level;
 	uint32_t refcount_blocks;
 	uint32_t inodes, free_inodes;	/* AGI */
+	/* Where the last inode was found, for the next search (XFS: pagl_*); AGI locked; NULLAGINO at first.  ialloc's. */
+	uint32_t last_search_parent, last_search_left, last_search_right;
+	/* The finobt's share of the metadata reservation could not be had: it allocates like anybody else (XFS:
+	 * m_finobt_nores).  [I] after space_start() */
+	bool finobt_unreserved;
 	/* Reservations, in blocks (XFS: pag_meta_resv, pag_rmapbt_resv); changed with the AGF locked. */
 	struct ag_pool {
 		uint32_t asked, reserved, used;

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#pragma once
+/* What the format room's tests share: an image whose bytes lie in memory, and its geometry. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <userxfs/base/bits.h>
+#include <userxfs/format/block.h>
+#include <userxfs/format/crc32c.h>
+#include <userxfs/format/record.h>
+
+#include "image.h"
+
+struct mapped_image {
+	char *path;
+	const uint8_t *data;
+	size_t bytes;
+	struct geometry geo;
+};
+
+/* Decodes the superblock and maps the whole file, read-only. */
+static inline void mapped_image_open(struct mapped_image *image, char *path)
+{
+	char why[256];
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	image->path = path;
+	image->bytes = (size_t)st.st_size;
+	image->data = mmap(NULL, image->bytes, PROT_READ, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(image->data, MAP_FAILED);
+	close(fd);
+	assert_int_equal(geometry_decode(image->data, XFS_MAX_SECTORSIZE, image->bytes, &image->geo, why, sizeof(why)),
+			 GEOMETRY_OK);
+}
+
+static inline void mapped_image_create(struct mapped_image *image, uint64_t bytes, const char *mkfs_args)
+{
+	mapped_image_open(image, image_create(bytes, mkfs_args));
+}
+
+static inline void mapped_image_remove(struct mapped_image *image)
+{
+	munmap((void *)image->data, image->bytes);
+	image_remove(image->path);
+}
+
+static inline const void *mapped_image_at(const struct mapped_image *image, daddr_u64 daddr)
+{
+	return image->data + (daddr << SECTOR_UNIT_LOG);
+}
+
+/* A small generator of pseudo-random numbers: the same seed, the same test. */
+static inline uint64_t next_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}

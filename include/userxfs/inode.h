@@ -36,6 +36,8 @@ enum inode_flag {
 	INODE_INACTIVE_QUEUED = 1 << 6,
 	INODE_RECLAIMING = 1 << 7,
 	INODE_SICK = 1 << 8,		/* its metadata on disk are broken: every use gives -EFSCORRUPTED */
+	INODE_LINKABLE = 1 << 9,	/* nameless but may be given a name (O_TMPFILE; Linux: I_LINKABLE) */
+	INODE_INACTIVATING = 1 << 10,	/* taken from the inactivation queue */
 };
 
 struct inode {
@@ -74,8 +76,10 @@ struct inode {
 	int writeback_error;		/* [s] */
 	uint64_t writeback_error_sequence; /* [s] bumped with each new error; each open reports each once */
 
-	/* The cache's. */
+	/* The cache's: see src/inode/cache.h. */
 	struct list hash_node, lru_node, inactive_node, tag_node;
+	_Atomic uint32_t gets;		/* counts references taken by number, so that the last put notices them */
+	uint32_t taken_gets;		/* .gets when inactivation took it */
 };
 
 int inode_cache_create(struct space *space, struct log *log, uint32_t max_unused, struct inode_cache **out);
@@ -85,14 +89,20 @@ struct space *inode_cache_space(struct inode_cache *cache);
 struct log *inode_cache_log(struct inode_cache *cache);
 const struct geometry *inode_geometry(const struct inode *inode);
 
+/* A pointer of a higher room that it finds again from any inode; set once at mount. */
+enum inode_private_slot { INODE_PRIVATE_IOMAP, INODE_PRIVATE_FILES, INODE_PRIVATE_COUNT };
+void inode_cache_set_private(struct inode_cache *cache, enum inode_private_slot slot, void *private);
+void *inode_cache_private(const struct inode_cache *cache, enum inode_private_slot slot);
+
 enum inode_get_flag {
 	INODE_GET_UNTRUSTED = 1 << 0,	/* number from outside: look it up in the inode tree; -ESTALE when not allocated */
 	INODE_GET_CACHED = 1 << 1,	/* only if in memory: -ENODATA otherwise */
 };
 
 /*
- * Referenced, not locked.  -ENOENT: free on disk (mode 0); -EFSCORRUPTED, -EFSBADCRC logged.  Two threads asking for the same
- * inode get the same one; reads happen once.
+ * Referenced, not locked.  -ENOENT: free on disk (mode 0), or unlinked, unreferenced and about to be freed; -ESTALE instead
+ * for untrusted numbers.  -EFSCORRUPTED, -EFSBADCRC logged.  Two threads asking for the same inode get the same one; reads
+ * happen once.
  */
 int inode_get(struct inode_cache *cache, struct tx *tx, struct inum ino, uint32_t flags, struct inode **out);
 void inode_hold(struct inode *inode);
@@ -105,14 +115,14 @@ void inode_put_n(struct inode *inode, uint64_t n);
 
 /* Joins it, map_lock held exclusively; @unlock: commit (or cancel) releases the map_lock. */
 void inode_join(struct tx *tx, struct inode *inode, bool unlock);
-/* Core changed: @fields of XFS_ILOG_CORE (data forks mark themselves).  @timestamp_only: fdatasync need not wait for it. */
+/* The core changed (forks mark themselves).  @timestamp_only: fdatasync need not wait for it. */
 void inode_log(struct tx *tx, struct inode *inode, bool timestamp_only);
 /* Several inodes' map_locks exclusively, in number order, without duplicates; NULLs skipped.  Sorts @inodes. */
 void inode_lock_maps(struct inode **inodes, unsigned n);
 void inode_unlock_maps(struct inode **inodes, unsigned n);
 
 enum inode_time { INODE_ATIME = 1, INODE_MTIME = 2, INODE_CTIME = 4, INODE_BTIME = 8 };
-/* Sets them to now in memory (clamped to the volume's granularity and range) and marks the core changed. */
+/* Sets them to now in memory (clamped to the volume's granularity and range) and marks the timestamps changed. */
 void inode_touch(struct tx *tx, struct inode *inode, unsigned times);
 
 /* ---- create, free ---- */
@@ -132,12 +142,13 @@ struct inode_template {
  */
 int inode_create(struct tx *tx, struct inode *parent, struct inode_cache *cache, const struct inode_template *tmpl,
 		 struct inode **out);
-/* nlink reached 0: puts it on the AGI's unlinked list. */
+/* Puts an inode without links on the AGI's unlinked list; takes it off again. */
 int inode_unlinked_add(struct tx *tx, struct inode *inode);
 int inode_unlinked_remove(struct tx *tx, struct inode *inode);
 /* Frees it on disk: forks are empty; takes it off the unlinked list; a freed chunk's cluster buffers are invalidated and its
  * cached inodes go stale (XFS: xfs_ifree). */
 int inode_free(struct tx *tx, struct inode *inode);
+/* Counts links up or down, with the ctime; at 0 the inode goes on the unlinked list.  -EFSCORRUPTED below 0. */
 int inode_change_nlink(struct tx *tx, struct inode *inode, int change);
 /* Walks the unlinked lists of all AGs and queues every inode found for inactivation (after a crash). */
 int inode_recover_unlinked(struct inode_cache *cache);
@@ -156,6 +167,7 @@ enum inode_change_valid {
 	CHANGE_MODE = 1, CHANGE_UID = 2, CHANGE_GID = 4, CHANGE_ATIME = 8, CHANGE_MTIME = 16, CHANGE_CTIME = 32,
 	CHANGE_PROJECT = 64, CHANGE_XFLAGS = 128, CHANGE_EXTENT_HINT = 256, CHANGE_COW_HINT = 512,
 	CHANGE_KILL_PRIV = 1024,	/* drop suid, sgid (when group-executable) */
+	CHANGE_TOUCH = 2048,		/* the times given are just "now": allowed on append-only inodes */
 };
 /* One transaction.  chown clears suid/sgid of non-directories.  ctime follows.  -EPERM on immutable/append as XFS. */
 int inode_change(struct inode *inode, const struct inode_change *change);
@@ -176,14 +188,15 @@ struct inode_stat {
 };
 void inode_stat(struct inode *inode, struct inode_stat *out);
 
-/* relatime (the kernel's rule) unless @strict; updates in memory and logs at most once a day; never fails. */
+/* relatime (the kernel's rule) unless @strict; logged like any change; never fails.  No map_lock held, no transaction. */
 void inode_accessed(struct inode *inode, bool strict);
 
 /* ---- passes ---- */
 
 /* The next inode to inactivate, referenced, flag INACTIVE_QUEUED cleared; false when there is none. */
 bool inode_take_inactive(struct inode_cache *cache, struct inode **out);
-/* Whether the inode still has work at last put: set by the room that knows (called without locks, must not block). */
+/* Whether an inode with links still has work at last put: set by the room that knows (called without locks, must not block).
+ * Unlinked ones always have. */
 void inode_cache_set_needs_inactivation(struct inode_cache *cache, bool (*needs)(struct inode *inode));
 /* Called when an inode leaves memory (frees inode->mapping). */
 void inode_cache_set_evict(struct inode_cache *cache, void (*evict)(struct inode *inode));
@@ -193,7 +206,8 @@ void inode_cache_set_wake(struct inode_cache *cache, void (*wake)(void *context)
 unsigned inode_reclaim_pass(struct inode_cache *cache);
 /* Drops everything unused (unmount). */
 void inode_cache_drop(struct inode_cache *cache);
-/* Tags: inodes with EOFBLOCKS or COWBLOCKS, per AG.  Calls @visit (referenced) for each; stops when it returns nonzero. */
+/* Tags: inodes with EOFBLOCKS or COWBLOCKS, per AG.  Calls @visit for each, with a reference of its own to put; stops when it
+ * returns nonzero, and returns that. */
 void inode_set_tag(struct inode *inode, uint32_t flag);
 void inode_clear_tag(struct inode *inode, uint32_t flag);
 int inode_for_each_tagged(struct inode_cache *cache, uint32_t flags, int (*visit)(struct inode *, void *), void *context);

@@ -98,6 +98,7 @@ struct device {
 	struct list ready;		/* requests of which only .done is left to call [lock] */
 	unsigned turn_waiters;		/* [lock] */
 	bool is_collecting;		/* somebody has the turn [lock] */
+	const struct device_request *collecting_for; /* what the collector waits for, if it waits [lock] */
 	bool is_stopping;		/* passes no longer block [lock] */
 };
 

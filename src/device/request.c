@@ -33,6 +33,7 @@ void device_init(struct device *dev, const struct device_ops *ops)
 	list_init(&dev->ready);
 	dev->turn_waiters = 0;
 	dev->is_collecting = false;
+	dev->collecting_for = NULL;
 	dev->is_stopping = false;
 }
 

@@ -6,6 +6,9 @@
  * device_pass() callers on .turn, device_wait() callers each on a condition of its own in .sleepers, so that a
  * completion wakes exactly the thread that waits for it.
  *
+ * A device_wait() caller that has the turn may have lost the race for its own request: another thread has collected it
+ * before and finishes it now.  .collecting_for tells that thread to wake the collector.
+ *
  * The turn is never lost: whoever gives it up, and whoever was woken and does not take it, calls pass_on().  So while
  * there are sleepers, one thread has the turn or has been woken to take it.
  *
@@ -52,6 +55,8 @@ static void pass_on(struct device *dev)
 /* Marks a request without .done as done and wakes who waits for it. */
 static void finish_awaited(struct device *dev, struct device_request *req)
 {
+	bool is_collector;
+
 	/* From here on the waiting thread may return and reuse @req: only its address is used below. */
 	if (atomic_exchange_explicit(&req->is_done, REQUEST_DONE, memory_order_acq_rel) != REQUEST_AWAITED)
 		return;
@@ -65,7 +70,11 @@ static void finish_awaited(struct device *dev, struct device_request *req)
 			break;
 		}
 	}
+	is_collector = dev->collecting_for == req;
 	mutex_unlock(&dev->lock);
+
+	if (is_collector)
+		dev->ops->wake(dev);
 }
 
 static void call_back(struct device_request *req)
@@ -145,6 +154,11 @@ static unsigned collect(struct device *dev, bool wait, struct list *batch)
 	unsigned count;
 
 	dev->ops->collect(dev, wait, batch);
+	if (dev->collecting_for) {
+		mutex_lock(&dev->lock);
+		dev->collecting_for = NULL;
+		mutex_unlock(&dev->lock);
+	}
 	count = complete_awaited(dev, batch);
 
 	mutex_lock(&dev->lock);
@@ -210,18 +224,22 @@ static bool is_done(struct device_request *req)
 	return atomic_load_explicit(&req->is_done, memory_order_acquire) == REQUEST_DONE;
 }
 
-/* Sleeps until @req is done or it is this thread's turn; returns at once when the first is so already. */
+/* False when it is done already; else whoever finishes it will wake somebody. */
+static bool mark_awaited(struct device_request *req)
+{
+	uint32_t state = REQUEST_PENDING;
+
+	return atomic_compare_exchange_strong_explicit(&req->is_done, &state, REQUEST_AWAITED, memory_order_acquire,
+						       memory_order_acquire) ||
+	       state == REQUEST_AWAITED;
+}
+
+/* Sleeps until @req, which is marked, is done or it is this thread's turn. */
 static void sleep_for(struct device *dev, struct device_request *req) REQUIRES(dev->lock);
 
 static void sleep_for(struct device *dev, struct device_request *req)
 {
 	struct sleeper s = { .req = req };
-	uint32_t state = REQUEST_PENDING;
-
-	if (!atomic_compare_exchange_strong_explicit(&req->is_done, &state, REQUEST_AWAITED, memory_order_acquire,
-						     memory_order_acquire) &&
-	    state == REQUEST_DONE)
-		return;
 
 	cond_init(&s.wake);
 	list_push_back(&dev->sleepers, &s.node);
@@ -230,12 +248,19 @@ static void sleep_for(struct device *dev, struct device_request *req)
 	cond_deinit(&s.wake);
 }
 
-static void collect_for_wait(struct device *dev)
+/* A round for @req by a thread that finds the turn free. */
+static void collect_for(struct device *dev, struct device_request *req) REQUIRES(dev->lock);
+
+static void collect_for(struct device *dev, struct device_request *req)
 {
 	struct list batch = LIST_INIT(batch);
 
+	dev->is_collecting = true;
+	dev->collecting_for = req;
+	mutex_unlock(&dev->lock);
 	collect(dev, true, &batch);
 	complete_all(dev, &batch, false);
+	mutex_lock(&dev->lock);
 }
 
 int device_wait(struct device *dev, struct device_request *req)
@@ -245,15 +270,11 @@ int device_wait(struct device *dev, struct device_request *req)
 		return req->err;
 
 	mutex_lock(&dev->lock);
-	while (!is_done(req)) {
-		if (dev->is_collecting) {
+	while (mark_awaited(req)) {
+		if (dev->is_collecting)
 			sleep_for(dev, req);
-			continue;
-		}
-		dev->is_collecting = true;
-		mutex_unlock(&dev->lock);
-		collect_for_wait(dev);
-		mutex_lock(&dev->lock);
+		else
+			collect_for(dev, req);
 	}
 	pass_on(dev);
 	mutex_unlock(&dev->lock);

@@ -104,16 +104,16 @@ static void waiting_on_a_condition_under_an_inner_lock_aborts(void **state)
 /* The stack of held locks is finite; running out of it is no error. */
 static void a_hundred_locks_can_be_held(void **state)
 {
-	struct mutex many[100];
+	struct rwlock many[100];
 
 	for (unsigned i = 0; i < 100; i++) {
-		mutex_init(&many[i], RANK_AG, i, "one of many");
-		mutex_lock(&many[i]);
+		rwlock_init(&many[i], RANK_AG, i, "one of many");
+		rwlock_write_lock(&many[i]);
 	}
-	for (unsigned i = 0; i < 100; i++)
-		mutex_unlock(&many[i]);
-	for (unsigned i = 0; i < 100; i++)
-		mutex_deinit(&many[i]);
+	for (unsigned i = 0; i < 100; i++) {
+		rwlock_write_unlock(&many[i]);
+		rwlock_deinit(&many[i]);
+	}
 	mutex_lock(&outer);
 	mutex_unlock(&outer);
 }

@@ -22,8 +22,10 @@ struct inode_place {
  * allocating a chunk).  The tx has reserved ialloc_blocks_needed().  -ENOSPC.
  */
 int ialloc_alloc(struct tx *tx, struct space *space, struct inum parent, uint32_t mode, struct inum *out);
-/* Block reservation for a create (XFS: M_IGEO(mp)->ialloc_blks plus tree growth). */
+/* Block reservation for a create (XFS: XFS_IALLOC_SPACE_RES: a chunk plus tree growth). */
 uint32_t ialloc_blocks_needed(const struct geometry *geo);
+/* Block reservation for freeing an inode (XFS: XFS_IFREE_SPACE_RES); with TX_USE_POOL, as XFS. */
+uint32_t ialloc_free_blocks_needed(const struct geometry *geo);
 
 /* What freeing an inode did to its chunk (XFS: xfs_icluster). */
 struct inode_chunk_freed {

@@ -24,6 +24,7 @@
 
 struct mapped_image {
 	char *path;
+	int fd;
 	const uint8_t *data;
 	size_t bytes;
 	struct geometry geo;
@@ -34,15 +35,14 @@ static inline void mapped_image_open(struct mapped_image *image, char *path)
 {
 	char why[256];
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	assert_true(fd >= 0);
-	assert_int_equal(fstat(fd, &st), 0);
+	image->fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(image->fd >= 0);
+	assert_int_equal(fstat(image->fd, &st), 0);
 	image->path = path;
 	image->bytes = (size_t)st.st_size;
-	image->data = mmap(NULL, image->bytes, PROT_READ, MAP_SHARED, fd, 0);
+	image->data = mmap(NULL, image->bytes, PROT_READ, MAP_SHARED, image->fd, 0);
 	assert_ptr_not_equal(image->data, MAP_FAILED);
-	close(fd);
 	assert_int_equal(geometry_decode(image->data, XFS_MAX_SECTORSIZE, image->bytes, &image->geo, why, sizeof(why)),
 			 GEOMETRY_OK);
 }
@@ -52,15 +52,31 @@ static inline void mapped_image_create(struct mapped_image *image, uint64_t byte
 	mapped_image_open(image, image_create(bytes, mkfs_args));
 }
 
-static inline void mapped_image_remove(struct mapped_image *image)
+static inline void mapped_image_close(struct mapped_image *image)
 {
 	munmap((void *)image->data, image->bytes);
+	close(image->fd);
+}
+
+static inline void mapped_image_remove(struct mapped_image *image)
+{
+	mapped_image_close(image);
 	image_remove(image->path);
 }
 
 static inline const void *mapped_image_at(const struct mapped_image *image, daddr_u64 daddr)
 {
 	return image->data + (daddr << SECTOR_UNIT_LOG);
+}
+
+/* @daddr, or the next one behind it that is not in a hole of the file; the volume's end when there is none. */
+static inline daddr_u64 mapped_image_skip_hole(const struct mapped_image *image, daddr_u64 daddr)
+{
+	off_t data = lseek(image->fd, (off_t)(daddr << SECTOR_UNIT_LOG), SEEK_DATA);
+
+	if (data < 0)
+		return image->bytes >> SECTOR_UNIT_LOG;
+	return max_u64(daddr, round_down_u64((uint64_t)data, image->geo.block_bytes) >> SECTOR_UNIT_LOG);
 }
 
 /* A small generator of pseudo-random numbers: the same seed, the same test. */

@@ -220,7 +220,7 @@ static void changed_uuid_leaves_metadata_its_own(void **state)
 	mapped_image_open(&after, path);
 	assert_memory_not_equal(after.geo.uuid, before.geo.uuid, 16);
 	assert_memory_equal(after.geo.meta_uuid, before.geo.meta_uuid, 16);
-	munmap((void *)before.data, before.bytes);
+	mapped_image_close(&before);
 	mapped_image_remove(&after);
 }
 

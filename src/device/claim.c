@@ -22,8 +22,7 @@
 #include "internal.h"
 
 enum {
-	/* udev locks a block device while it looks at it. */
-	LOCK_TRIES = 10,
+	LOCK_TRIES = 20,
 	LOCK_RETRY_NS = 50 * 1000 * 1000,
 };
 
@@ -50,20 +49,23 @@ static long find_flock_holder(const struct stat *st)
 	return found;
 }
 
-static void read_program_name(long pid, char name[static 32])
+/* False when there is no such process (any more); it is then called "a program". */
+static bool read_program_name(long pid, char name[static 32])
 {
 	char path[64];
 	FILE *comm;
+	bool is_there;
 
-	snprintf(name, 32, "a program");
 	snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
 	comm = fopen(path, "re");
-	if (!comm)
-		return;
-	if (!fgets(name, 32, comm))
+	is_there = comm && fgets(name, 32, comm);
+	if (comm)
+		fclose(comm);
+	if (is_there)
+		name[strcspn(name, "\n")] = '\0';
+	else
 		snprintf(name, 32, "a program");
-	name[strcspn(name, "\n")] = '\0';
-	fclose(comm);
+	return is_there;
 }
 
 /* Where the block device is mounted; false when it is not. */
@@ -99,22 +101,42 @@ static int refuse_flock(const char *path, const struct stat *st)
 	return -EBUSY;
 }
 
-static int take_flock(const struct file_device *file, const char *path, const struct stat *st)
+/*
+ * Whether the lock will be free in a moment: udev locks a block device while it looks at it, and the lock of a killed
+ * process lasts until its last I/O is over.
+ */
+static bool is_passing(const struct file_device *file, const struct stat *st)
+{
+	long pid = find_flock_holder(st);
+	char name[32];
+
+	return file->is_block || (pid && !read_program_name(pid, name));
+}
+
+static int try_flock(const struct file_device *file)
 {
 	int how = (file->dev.is_read_only ? LOCK_SH : LOCK_EX) | LOCK_NB;
-	int tries = file->is_block ? LOCK_TRIES : 1;
 
 	while (flock(file->fd, how) != 0) {
-		if (errno != EWOULDBLOCK && errno != EINTR) {
-			msg_error("cannot lock %s: %s; keep it on a filesystem that supports flock(2)", path,
-				  strerror(errno));
+		if (errno != EINTR)
 			return -errno;
-		}
-		if (errno == EWOULDBLOCK && --tries == 0)
-			return refuse_flock(path, st);
-		clock_sleep_ns(LOCK_RETRY_NS);
 	}
 	return 0;
+}
+
+static int take_flock(const struct file_device *file, const char *path, const struct stat *st)
+{
+	int err = try_flock(file);
+
+	for (int i = 1; i < LOCK_TRIES && err == -EWOULDBLOCK && is_passing(file, st); i++) {
+		clock_sleep_ns(LOCK_RETRY_NS);
+		err = try_flock(file);
+	}
+	if (err == -EWOULDBLOCK)
+		return refuse_flock(path, st);
+	if (err)
+		msg_error("cannot lock %s: %s; keep it on a filesystem that supports flock(2)", path, strerror(-err));
+	return err;
 }
 
 static int claim_block_device(struct file_device *file, const char *path, const struct stat *st)

@@ -2,6 +2,7 @@
 /* Carrying out a request on an open file in the calling thread. */
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -101,6 +102,8 @@ void file_drop_exclusive(struct device *dev)
 
 void file_close(struct file_device *file)
 {
+	/* An io_uring keeps the file open for a moment longer than its owner does. */
+	flock(file->fd, LOCK_UN);
 	if (file->exclusive_fd >= 0)
 		close(file->exclusive_fd);
 	close(file->fd);

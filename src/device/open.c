@@ -78,6 +78,16 @@ static int open_file(struct file_device *file, const char *path)
 	return file->fd >= 0 ? 0 : explain_open(path, file->dev.is_read_only, -errno);
 }
 
+/* The kernel opens a write-protected block device for writing and fails the writes. */
+static int check_write_protection(const struct file_device *file, const char *path)
+{
+	int is_protected = 0;
+
+	if (file->dev.is_read_only || !file->is_block || ioctl(file->fd, BLKROGET, &is_protected) != 0 || !is_protected)
+		return 0;
+	return explain_open(path, false, -EROFS);
+}
+
 /* ---- size -------------------------------------------------------------------------------------------------------- */
 
 static int read_size(const struct file_device *file, uint64_t *size_bytes)
@@ -277,6 +287,9 @@ int device_open(const char *path, const struct device_options *options, struct d
 	err = open_file(&file, path);
 	if (err)
 		return err;
+	err = check_write_protection(&file, path);
+	if (err)
+		goto close_file;
 	err = claim_file(&file, path);
 	if (err)
 		goto close_file;

@@ -135,6 +135,7 @@ static void uring_close(struct device *dev)
 	struct uring_engine *uring = uring_engine(async_engine(dev));
 
 	async_deinit(&uring->async);
+	io_uring_unregister_files(&uring->ring);
 	io_uring_queue_exit(&uring->ring);
 	file_close(&uring->async.file);
 	mem_free(uring);

@@ -8,11 +8,12 @@
  *
  * Invariants, checked by map_verify():
  *   - a fork's extents are sorted by .off, never overlap, never have .count == 0;
- *   - neighbours that could be one extent (same state, adjacent in file and on disk, at most EXTENT_MAX_BLOCKS; delayed
- *     ones adjacent in the file) are one extent;
  *   - every delayed extent holds .count blocks and its own indirect reservation of the free counter;
  *     map->delayed_blocks is the sum of delayed .count over data and cow fork plus real blocks of the cow fork;
  *   - .extent_count counts real extents only; in EXTENTS form they fit in the fork's inline space.
+ *
+ * A change merges what it puts in with neighbours that continue it (same state, adjacent in file and on disk, at most
+ * EXTENT_MAX_BLOCKS; delayed ones adjacent in the file).
  *
  * Every change of an extent bumps its fork's .sequence under the lock held exclusively; mappings handed out are valid as
  * long as the sequence they were made with (XFS: xfs_iext_inc_seq).
@@ -22,6 +23,7 @@
 #include <stdint.h>
 
 #include <userxfs/base/lock.h>
+#include <userxfs/btree.h>
 #include <userxfs/format/geometry.h>
 #include <userxfs/format/record.h>
 #include <userxfs/log/item.h>
@@ -38,7 +40,12 @@ enum fork_format {
 	FORK_BTREE,
 };
 
-struct extent_tree;			/* in-core B+tree of extents; src/extent/ */
+/* In-core B+tree of extents, real and delayed; see src/extent/tree.c.  All zeroes: empty. */
+struct extent_tree {
+	void *root;
+	uint32_t height;
+	uint64_t count;			/* records */
+};
 
 struct fork {
 	enum fork_format format;	/* [m] */
@@ -46,11 +53,10 @@ struct fork {
 	bool is_loaded;			/* [m] extents are in memory (BTREE forks load on first use) */
 	uint64_t extent_count;		/* [m] real extents, as on disk */
 	_Atomic uint32_t sequence;	/* [m to change] */
-	struct extent_tree *tree;	/* [m] */
+	struct extent_tree tree;	/* [m] */
 	void *local;			/* [m] LOCAL: .local_bytes of them */
 	uint32_t local_bytes;
-	uint32_t root_bytes;		/* [m] BTREE: in-memory root, struct xfs_btree_block with long pointers */
-	void *root;
+	struct btree_iroot *root;	/* [m] BTREE */
 	uint32_t dev;			/* [m] DEVICE: as on disk (xfs_dev_t), host order */
 };
 
@@ -88,7 +94,8 @@ void map_deinit(struct file_map *map, bool discard);
 int map_decode(struct file_map *map, const struct xfs_dinode *dip);
 /* Writes fork @which into its area of an inode image and the counts into the core; the same bytes go to the log. */
 void fork_encode(const struct file_map *map, enum fork_which which, struct xfs_dinode *dip);
-/* Bytes that fork @which's log region needs (multiple of 4), and the region itself; its XFS_ILOG_{D,A}{DATA,EXT,BROOT}. */
+/* Bytes that fork @which's log region needs (multiple of 4), and the region itself; its XFS_ILOG_{D,A}{DATA,EXT,BROOT}.
+ * 0 bytes: there is nothing to log, and the flag must not be set either (XFS: xfs_inode_item_format_data_fork). */
 uint32_t fork_log_bytes(const struct file_map *map, enum fork_which which, uint32_t *ilog_flag);
 void fork_log_fill(const struct file_map *map, enum fork_which which, void *region);
 
@@ -98,7 +105,7 @@ bool map_is_loaded(const struct file_map *map, enum fork_which which);
 
 /* ---- inline bytes (LOCAL) ---- */
 
-/* Grows or shrinks the inline bytes by @change, keeping contents from the front; ensures the space. */
+/* Makes the inline bytes @bytes long, keeping contents from the front; what is added is zero.  Ensures the space. */
 int fork_local_resize(struct file_map *map, enum fork_which which, uint32_t bytes);
 /* Replaces whatever fork it was by @bytes inline bytes (NULL: zeroes); no extents may exist. */
 int fork_set_local(struct file_map *map, enum fork_which which, const void *data, uint32_t bytes);
@@ -110,6 +117,9 @@ void map_log_fork(struct tx *tx, struct file_map *map, enum fork_which which);
 
 /* ---- attribute fork ---- */
 
+/* Bytes of the data fork when an attr fork is made without knowing for what (XFS: xfs_default_attroffset). */
+uint32_t map_default_split(const struct file_map *map);
+
 /*
  * Whether the inode's areas can be split so that the attr fork has at least @attr_bytes and the data fork still fits;
  * *new_fork_space is then the data fork's area.  (XFS: xfs_attr_shortform_bytesfit, xfs_default_attroffset.)
@@ -118,7 +128,7 @@ bool map_can_split(const struct file_map *map, uint32_t attr_bytes, uint32_t *ne
 /* Sets the split and an empty attr fork in EXTENTS form (or changes the split of a LOCAL attr fork that fits).  If the
  * data fork no longer fits inline as EXTENTS it becomes BTREE (may allocate); LOCAL data must fit (caller's care). */
 int map_set_split(struct tx *tx, struct file_map *map, uint32_t fork_space);
-/* The attr fork is empty: gives its area back to the data fork. */
+/* The attr fork is empty: gives its area back to the data fork, unless that is a tree: then an empty attr fork stays. */
 void map_remove_attr_fork(struct tx *tx, struct file_map *map);
 
 /* ---- queries (lock held shared, loaded) ---- */
@@ -167,8 +177,10 @@ uint64_t map_write_blocks(const struct file_map *map, uint64_t count);
  */
 int map_unmap(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
 	      unsigned max_extents, uint64_t *left);
-/* Replaces or inserts a real extent without allocating (reflink, CoW completion, remap). */
+/* Maps real blocks that something else allocated (reflink, CoW completion) into a hole of the data or attr fork. */
 int map_insert_real(struct tx *tx, struct file_map *map, enum fork_which which, const struct extent *ext);
+/* Takes real blocks out of the CoW fork without freeing them: they have been mapped elsewhere. */
+void map_forget_cow(struct file_map *map, fileblk_t off, uint64_t count);
 /* Moves extents of [@from, end) by @shift blocks, one per call; *next: go on there, UINT64_MAX: done (COLLAPSE, INSERT). */
 int map_shift_left(struct tx *tx, struct file_map *map, fileblk_t *next, uint64_t shift, bool *done);
 int map_shift_right(struct tx *tx, struct file_map *map, fileblk_t *next, uint64_t shift, fileblk_t stop, bool *done);
@@ -177,3 +189,6 @@ int map_split(struct tx *tx, struct file_map *map, fileblk_t off);
 /* ---- memory and disk agree (tests) ---- */
 /* NULL or what is wrong. */
 const char *map_verify(const struct file_map *map);
+/* The bmbt of a BTREE fork holds exactly the real extents in memory.  No transaction has changed it and not committed.
+ * -EFSCORRUPTED with a log line; also -EIO. */
+int map_verify_disk(const struct file_map *map, enum fork_which which);

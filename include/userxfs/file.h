@@ -39,9 +39,8 @@ int file_read(struct inode *inode, uint64_t off, const struct iovec *iov, int io
  * less than asked.  For replies written with writev.
  */
 struct file_read_hold {
-	struct folio *folios[64];
+	struct folio *folios[256];
 	unsigned count;
-	void *bounce;
 };
 int file_read_iov(struct inode *inode, uint64_t off, uint64_t count, struct iovec *iov, int capacity, int *iov_count,
 		  struct file_read_hold *hold, uint64_t *done);

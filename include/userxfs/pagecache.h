@@ -66,7 +66,7 @@ struct writeback_io {
 	uint64_t device_off_bytes;
 	uint32_t kind;
 	int err;			/* of the device */
-	void *context;			/* the owner's, from .submit to .complete */
+	void *owner;			/* the mapping's */
 	struct list node;		/* the owner's queue between .done and the call of writeback_io_end() */
 	struct device_request request;	/* the cache's from here on */
 	uint64_t padded_bytes;		/* count_bytes rounded up to whole blocks: what the device writes */
@@ -160,6 +160,8 @@ uint64_t mapping_seek_cached(struct mapping *mapping, uint64_t off, uint64_t end
 bool mapping_has_dirty(struct mapping *mapping, uint64_t off, uint64_t end);
 bool mapping_has_dirty_or_writeback(struct mapping *mapping, uint64_t off, uint64_t end);
 uint64_t mapping_cached_bytes(struct mapping *mapping);
+/* Remembers where the last read ended and returns what was remembered: a reader's hint for read-ahead. */
+uint64_t mapping_swap_last_read(struct mapping *mapping, uint64_t end);
 
 /* Removes [@off, @end) from memory, dirty or not: whole folios go, partial ones get the range zeroed (state kept dirty where it
  * was).  Waits for writeback.  Caller holds the invalidate lock exclusively.  (Linux: truncate_pagecache_range.) */

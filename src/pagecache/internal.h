@@ -90,6 +90,7 @@ struct mapping {
 	struct mutex lock;
 	struct index index;			/* [lock] */
 	_Atomic uint64_t cached_bytes;
+	_Atomic uint64_t last_read;
 	/* [cache lock] */
 	struct list dirty_node;
 	uint64_t dirtied_ns;			/* when it joined the dirty list */

@@ -376,6 +376,11 @@ uint64_t mapping_cached_bytes(struct mapping *m)
 	return atomic_load(&m->cached_bytes);
 }
 
+uint64_t mapping_swap_last_read(struct mapping *m, uint64_t end)
+{
+	return atomic_exchange_explicit(&m->last_read, end, memory_order_relaxed);
+}
+
 static const char *verify_chunk(struct mapping *m, struct chunk *chunk)
 {
 	uint32_t folios = 0, tagged[TAG_COUNT] = { 0, 0 };

@@ -93,6 +93,7 @@ static struct writeback_io *io_create(struct mapping *m, uint64_t off, const str
 	struct writeback_io *io = mem_alloc_zeroed_sure(sizeof(*io));
 
 	io->mapping = m;
+	io->owner = m->owner;
 	io->off_bytes = off;
 	io->device_off_bytes = target->device_off_bytes;
 	io->kind = target->kind;

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#pragma once
+#include <userxfs/inode.h>
+
+/* Changes the size; io_lock and invalidate_lock held exclusively. */
+int file_set_size_locked(struct inode *inode, uint64_t size);

@@ -447,7 +447,7 @@ static void records_out_of_order_are_refused(void **state)
 static void a_root_survives_its_form_on_disk(void **state)
 {
 	struct btree_iroot *a = btree_iroot_create(9, 9), *b = btree_iroot_create(12, 12);
-	uint8_t fork[200] __attribute__((aligned(8)));
+	uint8_t fork[264] __attribute__((aligned(8)));
 	struct xfs_bmdr_block *disk = (void *)fork;
 
 	a->block.bb_level = cpu_to_be16(3);

@@ -37,8 +37,9 @@ struct device;
 
 /*
  * One request.  Owned by the submitter, untouched by it from device_submit() until .done is called or device_wait()
- * returns.  A request has either a .done or somebody who waits for it, never both.  Offset, every iov_base and every iov_len are multiples of device->alignment_bytes (callers that cannot
- * promise this use device_read()/device_write(), which bounce).
+ * returns.  A request has either a .done or somebody who waits for it, never both.  Offset, every iov_base and every
+ * iov_len are multiples of device->alignment_bytes (callers that cannot promise this use device_read() and
+ * device_write(), which bounce).
  */
 struct device_request {
 	enum device_op op;
@@ -120,8 +121,8 @@ struct device_options {
  * Opens an image file or block device and locks it for the life of the device: an exclusive (shared when read-only)
  * flock on image files, O_EXCL on block devices.
  *
- * Every failure has written one log line with the cause and the next step.  -EBUSY: in use; the line names the pid and
- * program that hold it when /proc/locks tells.  -ENOTBLK/-EINVAL: neither a regular file nor a block device.
+ * Every failure has written one log line with the cause and the next step.  -EBUSY: in use; the line names the pid
+ * and program that hold it when /proc/locks tells.  -ENOTBLK/-EINVAL: neither a regular file nor a block device.
  */
 int device_open(const char *path, const struct device_options *options, struct device **out);
 
@@ -139,8 +140,8 @@ void device_close(struct device *dev);
 void device_request_init(struct device_request *req, enum device_op op, uint64_t off_bytes, struct iovec *iov,
 			 int iov_count);
 /*
- * Checks bounds and alignment (-EIO/-EINVAL through .done: reading past the end is our bug or the disk's lie), and hits
- * the fault points device_read, device_write and device_flush.
+ * Checks bounds and alignment (-EIO/-EINVAL in .err: reading past the end is our bug or the disk's lie), and hits the
+ * fault points device_read, device_write and device_flush.
  */
 void device_submit(struct device *dev, struct device_request *req);
 /* Waits until @req, which has no .done, is done, making progress itself if nobody else does; returns req->err. */

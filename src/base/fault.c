@@ -43,7 +43,7 @@ static const char *const names[FAULT_COUNT] = {
 #undef X
 };
 
-/* ---- deciding --------------------------------------------------------------------------------------------------- */
+/* ---- deciding -------------------------------------------------------------------------------------------------- */
 
 static bool concerns(const struct fault *f, const struct fault_site *site)
 {
@@ -105,7 +105,7 @@ bool fault_fires(enum fault_point point, const struct fault_site *site, int64_t 
 	return fires;
 }
 
-/* ---- specifications --------------------------------------------------------------------------------------------- */
+/* ---- specifications -------------------------------------------------------------------------------------------- */
 
 static bool parse_u64(const char *text, uint64_t *out)
 {

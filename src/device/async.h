@@ -55,7 +55,7 @@ void async_collect(struct device *dev, bool wait, struct list *out);
 
 /* Whether the step of @req is a flush. */
 bool async_is_flush(const struct device_request *req);
-/* The step of @req has ended with @result: a number of bytes or -errno.  Puts the request to @out if it was the last. */
+/* The step of @req has ended with @result: a number of bytes or -errno.  Its last step puts the request to @out. */
 void async_step_done(struct async_engine *engine, struct device_request *req, int64_t result, struct list *out)
 	REQUIRES(engine->lock);
 /* Starts what waits for room; backends call it at the end of a reaped batch. */

@@ -26,7 +26,7 @@ enum {
 	LOCK_RETRY_NS = 50 * 1000 * 1000,
 };
 
-/* ---- who --------------------------------------------------------------------------------------------------------- */
+/* ---- who ------------------------------------------------------------------------------------------------------- */
 
 /* The process that holds a flock on the file, or 0. */
 static long find_flock_holder(const struct stat *st)
@@ -85,7 +85,7 @@ static bool find_mount(dev_t device, char dir[static 256])
 	return found;
 }
 
-/* ---- the three rivals -------------------------------------------------------------------------------------------- */
+/* ---- the three rivals ------------------------------------------------------------------------------------------ */
 
 static int refuse_flock(const char *path, const struct stat *st)
 {
@@ -153,8 +153,7 @@ static int claim_block_device(struct file_device *file, const char *path, const 
 	if (find_mount(st->st_rdev, dir))
 		msg_error("%s is mounted on %s; unmount it first", path, dir);
 	else
-		msg_error("%s is in use by the kernel (see lsblk) or another program (see fuser -v); release it first",
-			  path);
+		msg_error("%s is in use by the kernel (see lsblk) or a program (see fuser -v); release it first", path);
 	return -EBUSY;
 }
 

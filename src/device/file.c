@@ -58,6 +58,7 @@ static int file_write(const struct file_device *file, struct device_request *req
 static int file_discard(const struct file_device *file, const struct device_request *req)
 {
 	uint64_t range[2] = { file->off_bytes + req->off_bytes, req->length_bytes };
+	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 	int err;
 
 	if (!file->dev.can_discard)
@@ -65,7 +66,7 @@ static int file_discard(const struct file_device *file, const struct device_requ
 	if (file->is_block)
 		err = ioctl(file->fd, BLKDISCARD, range);
 	else
-		err = fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)range[0], (off_t)range[1]);
+		err = fallocate(file->fd, mode, (off_t)range[0], (off_t)range[1]);
 	if (err == 0 || errno == EOPNOTSUPP || errno == EINVAL)
 		return 0;
 	return -errno;

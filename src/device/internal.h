@@ -26,25 +26,25 @@ static inline struct file_device *file_device(struct device *dev)
 	return container_of(dev, struct file_device, dev);
 }
 
-/* ---- request.c --------------------------------------------------------------------------------------------------- */
+/* ---- request.c ------------------------------------------------------------------------------------------------- */
 
 /* Moves on by @count_bytes of progress: .iov_index and that entry then say what is left. */
 void request_advance(struct device_request *req, uint64_t count_bytes);
 /* The entries left, at most as many as one system call takes. */
 struct iovec *request_iov(const struct device_request *req, int *count);
 
-/* ---- file.c: carrying out requests in the calling thread ---------------------------------------------------------- */
+/* ---- file.c: carrying out requests in the calling thread ------------------------------------------------------- */
 
 void file_perform(struct device *dev, struct device_request *req);
 void file_drop_exclusive(struct device *dev);
 void file_close(struct file_device *file);
 
-/* ---- claim.c: one user at a time ---------------------------------------------------------------------------------- */
+/* ---- claim.c: one user at a time ------------------------------------------------------------------------------- */
 
 /* Locks @file, or writes a line that says who has it.  -EBUSY. */
 int claim_file(struct file_device *file, const char *path);
 
-/* ---- the engines.  On success they own what @file holds. ----------------------------------------------------------- */
+/* ---- the engines.  On success they own what @file holds. ------------------------------------------------------- */
 
 int sync_engine_create(const struct file_device *file, struct device **out);
 /* Not being available is no news: -errno without a log line. */

@@ -27,7 +27,7 @@ enum {
 	ALIGNMENT_MAX = 65536,
 };
 
-/* ---- opening ----------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------------------------- */
 
 static int look(const char *path, bool *is_block)
 {
@@ -37,7 +37,7 @@ static int look(const char *path, bool *is_block)
 	if (stat(path, &st) != 0) {
 		err = -errno;
 		if (err == -ENOENT)
-			msg_error("%s does not exist; check the path, or make an image with: mkfs.xfs -d file,size=1g,name=%s",
+			msg_error("%s does not exist; check the path, or make it with: mkfs.xfs -d file,size=1g,name=%s",
 				  path, path);
 		else
 			msg_error("cannot look at %s: %s", path, strerror(errno));
@@ -83,12 +83,14 @@ static int check_write_protection(const struct file_device *file, const char *pa
 {
 	int is_protected = 0;
 
-	if (file->dev.is_read_only || !file->is_block || ioctl(file->fd, BLKROGET, &is_protected) != 0 || !is_protected)
+	if (file->dev.is_read_only || !file->is_block)
+		return 0;
+	if (ioctl(file->fd, BLKROGET, &is_protected) != 0 || !is_protected)
 		return 0;
 	return explain_open(path, false, -EROFS);
 }
 
-/* ---- size -------------------------------------------------------------------------------------------------------- */
+/* ---- size ------------------------------------------------------------------------------------------------------ */
 
 static int read_size(const struct file_device *file, uint64_t *size_bytes)
 {
@@ -119,14 +121,15 @@ static int measure(struct file_device *file, const char *path)
 		if (size_bytes == 0)
 			msg_error("%s is empty; make a filesystem on it with mkfs.xfs first", path);
 		else
-			msg_error("%s ends before offset %" PRIu64 "; check the offset option", path, file->off_bytes);
+			msg_error("%s ends before offset %" PRIu64 "; check the offset option", path,
+				  file->off_bytes);
 		return -EINVAL;
 	}
 	file->dev.size_bytes = size_bytes - file->off_bytes;
 	return 0;
 }
 
-/* ---- direct or buffered ------------------------------------------------------------------------------------------ */
+/* ---- direct or buffered ---------------------------------------------------------------------------------------- */
 
 /* The unit a read of the file must have, found by trying; 0: none works. */
 static uint32_t probe_alignment(const struct file_device *file)
@@ -196,7 +199,7 @@ static void choose_io(struct file_device *file, const char *path, bool buffered)
 		msg_debug("%s: buffered I/O", path);
 }
 
-/* ---- discard ----------------------------------------------------------------------------------------------------- */
+/* ---- discard --------------------------------------------------------------------------------------------------- */
 
 static bool can_discard_block(const struct file_device *file)
 {
@@ -236,7 +239,7 @@ static bool can_discard(const struct file_device *file)
 	return fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond_end, ALIGNMENT_MAX) == 0;
 }
 
-/* ---- engine ------------------------------------------------------------------------------------------------------ */
+/* ---- engine ---------------------------------------------------------------------------------------------------- */
 
 struct engine {
 	enum device_engine which;

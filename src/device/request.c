@@ -62,7 +62,7 @@ int device_drop_exclusive(struct device *dev)
 	return 0;
 }
 
-/* ---- progress ---------------------------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------------------------- */
 
 void request_advance(struct device_request *req, uint64_t count_bytes)
 {
@@ -85,7 +85,7 @@ struct iovec *request_iov(const struct device_request *req, int *count)
 	return req->iov + req->iov_index;
 }
 
-/* ---- checks ------------------------------------------------------------------------------------------------------ */
+/* ---- checks ---------------------------------------------------------------------------------------------------- */
 
 static int check_alignment(const struct device *dev, const struct device_request *req)
 {
@@ -150,7 +150,7 @@ static void start(struct device_request *req)
 	req->needs_finish = false;
 }
 
-/* ---- in and out -------------------------------------------------------------------------------------------------- */
+/* ---- in and out ------------------------------------------------------------------------------------------------ */
 
 void device_submit(struct device *dev, struct device_request *req)
 {

@@ -6,8 +6,8 @@
  * device_pass() callers on .turn, device_wait() callers each on a condition of its own in .sleepers, so that a
  * completion wakes exactly the thread that waits for it.
  *
- * A device_wait() caller that has the turn may have lost the race for its own request: another thread has collected it
- * before and finishes it now.  .collecting_for tells that thread to wake the collector.
+ * A device_wait() caller that has the turn may have lost the race for its own request: another thread has collected
+ * it before and finishes it now.  .collecting_for tells that thread to wake the collector.
  *
  * The turn is never lost: whoever gives it up, and whoever was woken and does not take it, calls pass_on().  So while
  * there are sleepers, one thread has the turn or has been woken to take it.
@@ -50,7 +50,7 @@ static void pass_on(struct device *dev)
 		wake_sleeper(list_first(&dev->sleepers, struct sleeper, node));
 }
 
-/* ---- completing -------------------------------------------------------------------------------------------------- */
+/* ---- completing ------------------------------------------------------------------------------------------------ */
 
 /* Marks a request without .done as done and wakes who waits for it. */
 static void finish_awaited(struct device *dev, struct device_request *req)
@@ -146,7 +146,7 @@ static unsigned complete_all(struct device *dev, struct list *batch, bool may_ca
 	return count;
 }
 
-/* ---- collecting -------------------------------------------------------------------------------------------------- */
+/* ---- collecting ------------------------------------------------------------------------------------------------ */
 
 /* One round by the thread that has the turn; gives it up.  What is left to do for @batch comes back in it. */
 static unsigned collect(struct device *dev, bool wait, struct list *batch)
@@ -169,8 +169,8 @@ static unsigned collect(struct device *dev, bool wait, struct list *batch)
 }
 
 /*
- * Waits (if @wait) until there is something in .ready, which goes to @batch, or the turn is free, which is then taken.
- * *may_block: the turn was taken and there is nothing else to do.
+ * Waits (if @wait) until there is something in .ready, which goes to @batch, or the turn is free, which is then
+ * taken.  *may_block: the turn was taken and there is nothing else to do.
  */
 static bool take_turn(struct device *dev, bool wait, struct list *batch, bool *may_block)
 {
@@ -217,7 +217,7 @@ void device_wake(struct device *dev)
 		dev->ops->wake(dev);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------------------------- */
 
 static bool is_done(struct device_request *req)
 {

@@ -246,7 +246,7 @@ static void a_file_of_odd_size_is_readable_to_its_last_byte(void **state)
 	device_close(dev);
 }
 
-/* ---- block devices ----------------------------------------------------------------------------------------------- */
+/* ---- block devices --------------------------------------------------------------------------------------------- */
 
 static char loop[32];
 

@@ -129,7 +129,8 @@ static void count_done(struct device_request *req)
 		done_count++;
 }
 
-static void submit_reads(struct device *dev, struct device_request *reqs, struct iovec *iov, char *data, unsigned count)
+static void submit_reads(struct device *dev, struct device_request *reqs, struct iovec *iov, char *data,
+			 unsigned count)
 {
 	done_count = 0;
 	for (unsigned i = 0; i < count; i++) {

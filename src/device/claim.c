@@ -153,7 +153,7 @@ static int claim_block_device(struct file_device *file, const char *path, const 
 	if (find_mount(st->st_rdev, dir))
 		msg_error("%s is mounted on %s; unmount it first", path, dir);
 	else
-		msg_error("%s is in use by the kernel (see lsblk) or a program (see fuser -v); release it first", path);
+		msg_error("%s is in use by the kernel (see lsblk) or a program (see fuser); release it first", path);
 	return -EBUSY;
 }
 

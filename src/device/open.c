@@ -37,7 +37,7 @@ static int look(const char *path, bool *is_block)
 	if (stat(path, &st) != 0) {
 		err = -errno;
 		if (err == -ENOENT)
-			msg_error("%s does not exist; check the path, or make it with: mkfs.xfs -d file,size=1g,name=%s",
+			msg_error("%s does not exist; check the path, or make it: mkfs.xfs -d file,size=1g,name=%s",
 				  path, path);
 		else
 			msg_error("cannot look at %s: %s", path, strerror(errno));

@@ -36,7 +36,7 @@
 enum lock_rank {
 	RANK_FREEZE,		/* volume: writers against a freeze or remount */
 	RANK_RENAME,		/* volume: one cross-directory rename at a time */
-	RANK_INODE_IO,		/* a file's size and data, a directory's entries (XFS: IOLOCK); two: by inode number */
+	RANK_INODE_IO,		/* file size and data, directory entries (XFS: IOLOCK); two: by inode number */
 	RANK_INVALIDATE,	/* a file's page cache against removal (XFS: MMAPLOCK) */
 	RANK_FOLIO,		/* one folio's contents and state; ascending index; held across device reads */
 	RANK_INODE_MAP,		/* an inode's core and forks (XFS: ILOCK); two: by inode number */

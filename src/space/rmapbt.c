@@ -84,8 +84,10 @@ static void rmapbt_set_root(struct btree_cursor *cur, const union btree_ptr *roo
 static void count_tree_block(struct btree_cursor *cur, int change)
 {
 	struct xfs_agf *agf = cursor_agf(cur);
+	struct ag *ag = cur->host;
 
 	be32_add_cpu(&agf->agf_rmap_blocks, change);
+	ag->rmap_blocks += (uint32_t)change;
 	agf_log(cur->tx, cur->header, XFS_AGF_RMAP_BLOCKS);
 }
 

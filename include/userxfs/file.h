@@ -64,6 +64,8 @@ struct write_source {
 	uint64_t (*copy)(struct write_source *src, uint64_t pos, void *to, uint64_t count);
 	const struct iovec *iov;	/* for write_source_iov() */
 	int iov_count;
+	/* Order among stores of the same pages that arrive over several threads (see file_fault_store()); 0: none. */
+	uint64_t unique;
 };
 void write_source_iov(struct write_source *src, const struct iovec *iov, int iov_count);
 

@@ -48,7 +48,7 @@ struct folio {
 	/* The cache's. */
 	void *blocks;			/* per-block bits; NULL while all blocks are in the same state */
 	struct list lru_node;
-	uint64_t last_writer;		/* [lock] request number of the last store; the owner's (fuse ordering) */
+	uint64_t *stamps;		/* [lock] per page, the number of the last store from outside; NULL: none yet */
 };
 
 /* How one run of a file's dirty bytes is to be written. */
@@ -154,6 +154,14 @@ void folio_set_dirty(struct folio *folio, uint64_t off, uint64_t count);
 void folio_clear_dirty(struct folio *folio, uint64_t off, uint64_t count);
 /* The first run at or after @from (below @end) that is dirty; false: none. */
 bool folio_next_dirty(const struct folio *folio, uint64_t from, uint64_t end, uint64_t *off, uint64_t *run_end);
+
+/*
+ * Stores from the kernel's page cache carry request numbers, and each contains everything an older one did: whoever comes late with
+ * an older number must not overwrite.  Stamp notes @unique for the pages of the range; is_stamped_after() tells whether the page
+ * that holds @off has a younger stamp.  Folio locked.
+ */
+void folio_stamp(struct folio *folio, uint64_t off, uint64_t count, uint64_t unique);
+bool folio_is_stamped_after(const struct folio *folio, uint64_t off, uint64_t unique);
 
 /* The first byte >= @off below @end that is (is not) uptodate in memory; @end when none.  For SEEK_DATA/HOLE and punch-out. */
 uint64_t mapping_seek_cached(struct mapping *mapping, uint64_t off, uint64_t end, bool data);

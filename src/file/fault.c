@@ -60,6 +60,19 @@ out:
 	return err;
 }
 
+/* Copies page by page, leaving pages alone that hold younger bytes. */
+static void copy_by_age(struct folio *folio, uint64_t off, uint64_t end, const uint8_t *data, uint64_t unique)
+{
+	while (off < end) {
+		uint64_t n = min_u64(end - off, PAGE_BYTES - off % PAGE_BYTES);
+
+		if (!folio_is_stamped_after(folio, off, unique))
+			memcpy(folio->data + (off - folio->off_bytes), data, n);
+		off += n;
+		data += n;
+	}
+}
+
 /* One folio's part of a store that the kernel has already made. */
 static int store_folio(struct inode *inode, struct mapping *m, uint64_t off, uint64_t *count, const uint8_t *data,
 		       uint64_t unique)
@@ -74,11 +87,6 @@ static int store_folio(struct inode *inode, struct mapping *m, uint64_t off, uin
 		return err;
 	end = min_u64(off + *count, folio->off_bytes + folio->bytes);
 	*count = end - off;
-	if (unique && unique < folio->last_writer) {
-		/* A later write-back of this folio has been applied: it carried these bytes or newer ones. */
-		folio_release(folio);
-		return 0;
-	}
 	if (off % block)
 		err = folio_fill(inode, folio, off, 1);
 	if (!err && end % block)
@@ -87,7 +95,9 @@ static int store_folio(struct inode *inode, struct mapping *m, uint64_t off, uin
 		folio_release(folio);
 		return err;
 	}
-	memcpy(folio->data + (off - folio->off_bytes), data, end - off);
+	copy_by_age(folio, off, end, data, unique);
+	if (unique)
+		folio_stamp(folio, off, end - off, unique);
 	folio_set_uptodate(folio, off, end - off);
 	err = make_writable(inode, folio, off, end);
 	if (err) {
@@ -95,7 +105,6 @@ static int store_folio(struct inode *inode, struct mapping *m, uint64_t off, uin
 		folio_set_dirty(folio, off, end - off);
 		mapping_set_error(m, err);
 	}
-	folio->last_writer = unique;
 	folio_release(folio);
 	return 0;
 }

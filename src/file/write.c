@@ -46,8 +46,25 @@ void write_source_iov(struct write_source *src, const struct iovec *iov, int iov
 	*src = (struct write_source){ .copy = copy_from_iov, .iov = iov, .iov_count = iov_count };
 }
 
+/* The copy, but for pages that hold younger bytes already. */
+static uint64_t copy_old_pages(struct write_source *src, uint64_t pos, struct folio *folio, uint64_t off, uint64_t count)
+{
+	uint64_t done = 0;
+
+	while (done < count) {
+		uint64_t n = min_u64(count - done, PAGE_BYTES - (off + done) % PAGE_BYTES), copied = n;
+
+		if (!folio_is_stamped_after(folio, off + done, src->unique))
+			copied = src->copy(src, pos + done, folio->data + (off + done - folio->off_bytes), n);
+		done += copied;
+		if (copied < n)
+			break;
+	}
+	return done;
+}
+
 /* The copy, through the fault point that makes it fail or stop short. */
-static uint64_t copy_in(struct inode *inode, struct write_source *src, uint64_t pos, uint64_t off, void *to,
+static uint64_t copy_in(struct inode *inode, struct write_source *src, uint64_t pos, struct folio *folio, uint64_t off,
 			uint64_t count)
 {
 	struct fault_site site = { .ino = inode->ino.v, .off_bytes = off, .count_bytes = count };
@@ -55,7 +72,11 @@ static uint64_t copy_in(struct inode *inode, struct write_source *src, uint64_t 
 
 	if (fault_hit(FAULT_write_copyin, &site, &value, NULL))
 		count = min_u64(count, value > 0 ? (uint64_t)value : 0);
-	return count ? src->copy(src, pos, to, count) : 0;
+	if (!count)
+		return 0;
+	if (src->unique && folio->stamps)
+		return copy_old_pages(src, pos, folio, off, count);
+	return src->copy(src, pos, folio->data + (off - folio->off_bytes), count);
 }
 
 /* ---- one folio ---- */
@@ -110,7 +131,7 @@ static int write_folio(struct inode *inode, const struct iomap_iter *iter, struc
 
 	if (err)
 		return err;
-	copied = copy_in(inode, src, src_pos, off, folio->data + (off - folio->off_bytes), count);
+	copied = copy_in(inode, src, src_pos, folio, off, count);
 	if (copied < count && copied) {
 		/* The block the copy stopped in: what it has of the old file comes back around the copied bytes. */
 		uint64_t stop = off + copied, stop_block = round_down_u64(stop, block);
@@ -155,8 +176,6 @@ static void write_mapping(struct iomap_iter *iter, struct mapping *m, struct wri
 		}
 		chunk = min_u64(left, folio->off_bytes + folio->bytes - off);
 		err = write_folio(inode, iter, folio, off, chunk, src, src_base + (off - start), &n);
-		if (!err)
-			folio->last_writer = 0;
 		folio_release(folio);
 		total += n;
 		off += n;

@@ -128,6 +128,7 @@ static void folio_destroy(struct folio *f, struct pagecache *cache)
 	buddy_free(&cache->memory, fb->region, f->data, f->bytes);
 	mutex_unlock(&cache->lock);
 	atomic_fetch_sub(&cache->cached_bytes, f->bytes);
+	mem_free(f->stamps);
 	mem_free(fb);
 	mem_free(f);
 }
@@ -255,6 +256,21 @@ bool folio_next_dirty(const struct folio *folio, uint64_t from, uint64_t end, ui
 	*off = folio->off_bytes + ((uint64_t)start << log);
 	*run_end = folio->off_bytes + ((uint64_t)stop << log);
 	return true;
+}
+
+void folio_stamp(struct folio *folio, uint64_t off, uint64_t count, uint64_t unique)
+{
+	uint64_t first = (off - folio->off_bytes) / PAGE_BYTES, last = (off + count - 1 - folio->off_bytes) / PAGE_BYTES;
+
+	if (!folio->stamps)
+		folio->stamps = mem_alloc_zeroed_sure(folio->bytes / PAGE_BYTES * sizeof(uint64_t));
+	for (uint64_t page = first; page <= last; page++)
+		folio->stamps[page] = max_u64(folio->stamps[page], unique);
+}
+
+bool folio_is_stamped_after(const struct folio *folio, uint64_t off, uint64_t unique)
+{
+	return folio->stamps && folio->stamps[(off - folio->off_bytes) / PAGE_BYTES] > unique;
 }
 
 /* The first block boundary >= @off below @end whose block is (is not) uptodate; @end when none.  Folio referenced. */

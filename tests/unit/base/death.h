@@ -37,3 +37,12 @@ static inline bool aborts(void (*run)(void), char words[static 1000])
 	close(fds[0]);
 	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }
+
+/* Skips where the build does not check the lock order. */
+static inline void need_order_checks(void)
+{
+#ifdef NDEBUG
+	print_message("the lock order is checked in builds without NDEBUG only\n");
+	skip();
+#endif
+}

@@ -7,8 +7,8 @@
  * taken; a first round asks for room to align the chunk, too, a second one takes what is left.
  *
  *   room for a chunk?   the AG's summaries, without its lock: a hint
- *   AGI locked          free inodes? else a chunk is allocated and the transaction rolls, keeping the AGI: so much log
- *                       space is not reserved for a chunk and an inode in one
+ *   AGI locked          free inodes? else a chunk is allocated and the transaction rolls, keeping the AGI: the log
+ *                       space reserved is not enough for a chunk and an inode in one
  *   an inode is picked  near the parent
  *
  * Below 1 % of free space the first round only takes inodes that exist already.

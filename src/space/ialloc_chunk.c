@@ -7,11 +7,11 @@
  *	near the root of the inobt, aligned to the stripe, then to the cluster
  *	a piece of a chunk, near the root of the inobt	sparse inodes: free space is in splinters
  *
- * Each try asks for no more than the one before it.  The first may refill the AGFL, which dirties the transaction, and
- * a later failure must not be one that the first would not have seen.
+ * Each try asks for no more than the one before it.  The first may refill the AGFL, which dirties the transaction,
+ * and a later failure must not be one that the first would not have seen.
  *
- * On volumes with sparse inodes chunks are aligned to their own size, so a piece belongs to exactly one possible chunk
- * number: its record is made, or the piece is added to it.
+ * On volumes with sparse inodes chunks are aligned to their own size, so a piece belongs to exactly one possible
+ * chunk number: its record is made, or the piece is added to it.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>

@@ -2,8 +2,8 @@
 /*
  * From inode numbers to bytes, and the walk over all inodes of an AG.  (XFS: xfs_imap, xfs_iwalk_ag.)
  *
- * With aligned clusters a number is its own address.  Without, the chunk's start has to be looked up, because clusters
- * count from there.
+ * With aligned clusters a number is its own address.  Without, the chunk's start has to be looked up, because
+ * clusters count from there.
  */
 #include <userxfs/base/error.h>
 #include <userxfs/base/message.h>
@@ -18,7 +18,8 @@ static void release(struct tx *tx, struct buffer *buf)
 		tx_buffer_release(tx, buf);
 }
 
-/* The chunk that holds @agino; -EINVAL when there is none, or when the inode does not exist or (@allocated) is free. */
+/* The chunk that holds @agino; -EINVAL when there is none, or when the inode does not exist or (@allocated) is free.
+ * */
 static int find_chunk(struct tx *tx, struct ag *ag, agino_t agino, bool allocated, struct inode_record *rec)
 {
 	struct btree_cursor cur;

@@ -6,8 +6,8 @@
  * instead of their bytes; recovery makes them again.  The cluster buffers are ordered: they enter the tail list with
  * this transaction and hold the tail until they are home.
  *
- * The generation starts at a random number, so that a handle of an inode of a freed chunk does not fit an inode of the
- * chunk that comes after it.
+ * The generation starts at a random number, so that a handle of an inode of a freed chunk does not fit an inode of
+ * the chunk that comes after it.
  */
 #include <stdatomic.h>
 #include <sys/random.h>

@@ -4,8 +4,8 @@
  *
  * In the parent's AG the free inode nearest to the parent is wanted, elsewhere one of the chunk made last, else the
  * first there is.  The finobt answers both at once.  Without it the inobt is searched: a few chunks to both sides of
- * the parent, and the place where that ended is remembered, so that filling a directory does not look at the same full
- * chunks again and again.
+ * the parent, and the place where that ended is remembered, so that filling a directory does not look at the same
+ * full chunks again and again.
  *
  * The AGI has said that there is a free inode: a tree without one is corrupted.
  */
@@ -211,8 +211,8 @@ static bool left_is_nearer(const struct side *left, const struct side *right, ag
 /*
  * Looks at the nearest chunks.  *is_exhausted: both ends of the tree were reached before the search was given up.
  */
-static int search_sides(struct ag *ag, agino_t parent, struct side *left, struct side *right, struct inode_record *out,
-			bool *found, bool *is_exhausted)
+static int search_sides(struct ag *ag, agino_t parent, struct side *left, struct side *right,
+			struct inode_record *out, bool *found, bool *is_exhausted)
 {
 	int budget = SEARCH_CHUNKS, err;
 
@@ -256,7 +256,8 @@ static int search_around(struct tx *tx, struct ag *ag, struct buffer *agi, agino
 	*restart = is_exhausted;
 	if (!is_exhausted)
 		return 0;
-	/* A remembered place skips chunks near the parent, which may have free inodes by now; a whole search does not. */
+	/* A remembered place skips chunks near the parent, which may have free inodes by now; a whole search does
+	 * not. */
 	remember_search(ag, AGINO_NONE, AGINO_NONE, AGINO_NONE);
 	return resume ? 0 : no_free_inode(ag);
 }

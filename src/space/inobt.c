@@ -3,8 +3,8 @@
  * The inode trees: inobt and finobt.  (XFS: libxfs/xfs_ialloc_btree.c and the record functions of xfs_ialloc.c.)
  *
  * Roots and heights are in the AGI, which serializes both trees.  Blocks are ordinary AG blocks owned by
- * XFS_RMAP_OWN_INOBT; those of the finobt come out of the AG's metadata reservation, so that freeing an inode on a full
- * volume can always add the record it needs.
+ * XFS_RMAP_OWN_INOBT; those of the finobt come out of the AG's metadata reservation, so that freeing an inode on a
+ * full volume can always add the record it needs.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
@@ -192,7 +192,10 @@ static struct inode_record record_decode(const struct geometry *geo, const struc
 
 static union btree_rec record_encode(const struct geometry *geo, const struct inode_record *rec)
 {
-	union btree_rec disk = { .inobt.ir_startino = cpu_to_be32(rec->first), .inobt.ir_free = cpu_to_be64(rec->free) };
+	union btree_rec disk = { .inobt = {
+		.ir_startino = cpu_to_be32(rec->first),
+		.ir_free = cpu_to_be64(rec->free),
+	} };
 
 	if (geo->has_sparse_inodes) {
 		disk.inobt.ir_u.sp.ir_holemask = cpu_to_be16(rec->holes);
@@ -221,8 +224,8 @@ static bool has_torn_block(const struct geometry *geo, const struct inode_record
 }
 
 /*
- * NULL or the reason.  The inodes of a full chunk lie inside the AG; of a sparse chunk those that exist do, the rest may
- * reach past the end of a short last AG.
+ * NULL or the reason.  The inodes of a full chunk lie inside the AG; of a sparse chunk those that exist do, the rest
+ * may reach past the end of a short last AG.
  */
 static const char *record_verify(const struct geometry *geo, const struct ag *ag, const struct inode_record *rec)
 {

@@ -2,9 +2,9 @@
 /*
  * Intent and done log items, see <userxfs/space/intent.h>.
  *
- * On disk an intent is one region: type and region count (16 bits each), the number of entries (32), the id (64), then
- * the entries.  A done item has the same head with the intent's id and no entries, but for the EFD, which repeats them.
- * The id only has to be unique among the live intents of one log: the address of the intent is.
+ * On disk an intent is one region: type and region count (16 bits each), the number of entries (32), the id (64),
+ * then the entries.  A done item has the same head with the intent's id and no entries, but for the EFD, which
+ * repeats them. The id only has to be unique among the live intents of one log: the address of the intent is.
  */
 #include <stdatomic.h>
 

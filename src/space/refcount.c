@@ -7,8 +7,8 @@
  *	+1         -2-|----3--|2|-4--|-5-|--2---|-3-|-2--     gaps have one reference
  *	-1         -2-|          |-2-|-3-|          |-2--     gaps have none: their blocks are freed
  *
- * The range is worked off in pieces, each inside one record or one gap.  A piece leaves a head and a tail of its record
- * at the ends of the range only; there, too, it may have become like the record next to it and melt into it.
+ * The range is worked off in pieces, each inside one record or one gap.  A piece leaves a head and a tail of its
+ * record at the ends of the range only; there, too, it may have become like the record next to it and melt into it.
  */
 #include <userxfs/base/error.h>
 
@@ -190,7 +190,8 @@ static int adjust_piece(struct btree_cursor *cur, struct piece *piece, int delta
 	return set_references(cur, piece, shape_changed);
 }
 
-/* Log blocks that a change of free space by one allocation and one freeing may touch (XFS: xfs_allocfree_block_count). */
+/* Log blocks that a change of free space by one allocation and one freeing may touch (XFS:
+ * xfs_allocfree_block_count). */
 static uint64_t free_space_log_blocks(const struct geometry *geo)
 {
 	uint64_t blocks = 2 * (2ull * geo->bnobt.max_levels - 1);

@@ -3,8 +3,8 @@
  * Changes of reference counts that file operations ask for, done in transactions of their own after a CUI.
  * (XFS: xfs_refcount_item.c, xfs_refcount_finish_one.)
  *
- * One range may touch any number of records.  When the transaction is full the item keeps what is left, and goes on in
- * the next one under a new CUI.
+ * One range may touch any number of records.  When the transaction is full the item keeps what is left, and goes on
+ * in the next one under a new CUI.
  */
 #include <userxfs/base/error.h>
 #include <userxfs/base/list.h>

@@ -54,8 +54,8 @@ static int find_run(struct btree_cursor *cur, agblk_t agblk, uint32_t count, boo
 	return err;
 }
 
-int refcount_find_shared(struct tx *tx, struct space *space, agno_t agno, agblk_t agblk, uint32_t count, bool find_end,
-			 agblk_t *shared_agblk, uint32_t *shared_count)
+int refcount_find_shared(struct tx *tx, struct space *space, agno_t agno, agblk_t agblk, uint32_t count,
+			 bool find_end, agblk_t *shared_agblk, uint32_t *shared_count)
 {
 	struct ag *ag = space_ag(space, agno);
 	struct btree_cursor cur;

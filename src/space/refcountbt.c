@@ -2,8 +2,8 @@
 /*
  * The reference-count tree.  (XFS: libxfs/xfs_refcount_btree.c and the record functions of xfs_refcount.c.)
  *
- * Root and height are in the AGF.  Its blocks are ordinary AG blocks owned by XFS_RMAP_OWN_REFC, out of the AG's metadata
- * reservation and near the place of the first root, which mkfs chose behind the roots of the other trees.
+ * Root and height are in the AGF.  Its blocks are ordinary AG blocks owned by XFS_RMAP_OWN_REFC, out of the AG's
+ * metadata reservation and near the place of the first root, which mkfs chose behind the roots of the other trees.
  *
  * The highest bit of a record's start says staging, so those records sort behind all others.
  */
@@ -68,7 +68,8 @@ static void count_tree_block(struct btree_cursor *cur, int change)
 	agf_log(cur->tx, cur->header, XFS_AGF_REFCOUNT_BLOCKS);
 }
 
-/* Where mkfs put the root: behind the headers and the roots of bnobt, cntbt, inobt and, where present, finobt, rmapbt. */
+/* Where mkfs put the root: behind the headers and the roots of bnobt, cntbt, inobt and, where present, finobt,
+ * rmapbt. */
 static agblk_t first_root(const struct geometry *geo)
 {
 	return ((3u << geo->sector_log) >> geo->block_log) + 4 + geo->has_finobt + geo->has_rmapbt;
@@ -192,7 +193,8 @@ int refcountbt_get(struct btree_cursor *cur, struct refcount_record *out, bool *
 	return 0;
 }
 
-static int lookup(struct btree_cursor *cur, enum btree_direction how, enum refcount_set set, agblk_t agblk, bool *found)
+static int lookup(struct btree_cursor *cur, enum btree_direction how, enum refcount_set set, agblk_t agblk,
+		  bool *found)
 {
 	union btree_key key = { .refcount.rc_startblock = cpu_to_be32(start_encode(set, agblk)) };
 

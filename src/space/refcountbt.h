@@ -57,8 +57,8 @@ struct refcount_budget {
 };
 
 /*
- * Adds @delta (1 or -1) to the references of [*@agblk, + *@count), all of which are in use; blocks without references are
- * queued to be freed.  Stops early when the transaction is full: both then say what is left.
+ * Adds @delta (1 or -1) to the references of [*@agblk, + *@count), all of which are in use; blocks without references
+ * are queued to be freed.  Stops early when the transaction is full: both then say what is left.
  */
 int refcount_adjust(struct btree_cursor *cur, struct refcount_budget *budget, agblk_t *agblk, uint32_t *count,
 		    int delta);

@@ -122,8 +122,8 @@ int rmap_map(struct btree_cursor *cur, const struct rmap_record *new, bool is_sh
 /* ---- unmap ---- */
 
 /*
- * Whether there is nothing to do: freeing on behalf of an EFI found in the log, whose owner nobody knows, may come after
- * the blocks were unmapped.  @left: the last record at or before the blocks.  The cursor is on it.
+ * Whether there is nothing to do: freeing on behalf of an EFI found in the log, whose owner nobody knows, may come
+ * after the blocks were unmapped.  @left: the last record at or before the blocks.  The cursor is on it.
  */
 static int is_unmapped_already(struct btree_cursor *cur, const struct rmap_record *gone,
 			       const struct rmap_record *left, bool *out)

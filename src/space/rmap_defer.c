@@ -221,9 +221,10 @@ void rmap_unmap_deferred(struct tx *tx, struct space *space, struct inum ino, bo
 void rmap_convert_deferred(struct tx *tx, struct space *space, struct inum ino, bool is_attr_fork, bool is_shared,
 			   const struct extent *ext)
 {
-	bool overlap = may_overlap(is_attr_fork, is_shared);
+	uint32_t how = may_overlap(is_attr_fork, is_shared) ? XFS_RMAP_EXTENT_CONVERT_SHARED :
+							      XFS_RMAP_EXTENT_CONVERT;
 
-	defer(tx, space, overlap ? XFS_RMAP_EXTENT_CONVERT_SHARED : XFS_RMAP_EXTENT_CONVERT, ino.v, is_attr_fork, ext);
+	defer(tx, space, how, ino.v, is_attr_fork, ext);
 }
 
 static void defer_cow(struct tx *tx, struct space *space, uint32_t how, struct fsblk start, uint32_t count)

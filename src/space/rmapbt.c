@@ -2,8 +2,9 @@
 /*
  * The reverse-mapping tree.  (XFS: libxfs/xfs_rmap_btree.c and the record functions of xfs_rmap.c.)
  *
- * Root and height are in the AGF.  Its blocks come from the AGFL, because an allocation changes this tree: an allocation
- * for the tree inside an allocation would never end.  They are charged to the AG's own reservation for it, one by one.
+ * Root and height are in the AGF.  Its blocks come from the AGFL, because an allocation changes this tree: an
+ * allocation for the tree inside an allocation would never end.  They are charged to the AG's own reservation for it,
+ * one by one.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>

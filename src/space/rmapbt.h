@@ -40,8 +40,8 @@ int rmapbt_get(struct btree_cursor *cur, struct rmap_record *rec, bool *found);
 int rmapbt_find_le(struct btree_cursor *cur, const struct rmap_record *key, struct rmap_record *rec, bool *found);
 int rmapbt_find_eq(struct btree_cursor *cur, const struct rmap_record *key, struct rmap_record *rec, bool *found);
 /*
- * A record of @key's owner and fork that holds block @key->agblk at offset @key->off, wherever it starts; other owners'
- * records may lie between.
+ * A record of @key's owner and fork that holds block @key->agblk at offset @key->off, wherever it starts; other
+ * owners' records may lie between.
  */
 int rmapbt_find_covering(struct btree_cursor *cur, const struct rmap_record *key, struct rmap_record *rec,
 			 bool *found);

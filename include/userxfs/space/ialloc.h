@@ -17,9 +17,9 @@ struct inode_place {
 };
 
 /*
- * Chooses and allocates an inode number for a new inode of @mode in directory @parent, in XFS's order: directories rotate
- * over AGs, others near their parent; first pass existing free inodes and free AGs, second blocking.  May roll *tx (after
- * allocating a chunk).  The tx has reserved ialloc_blocks_needed().  -ENOSPC.
+ * Chooses and allocates an inode number for a new inode of @mode in directory @parent, in XFS's order: directories
+ * rotate over AGs, others near their parent; first pass existing free inodes and free AGs, second blocking.  May roll
+ * *tx (after allocating a chunk).  The tx has reserved ialloc_blocks_needed().  -ENOSPC.
  */
 int ialloc_alloc(struct tx *tx, struct space *space, struct inum parent, uint32_t mode, struct inum *out);
 /* Block reservation for a create (XFS: XFS_IALLOC_SPACE_RES: a chunk plus tree growth). */
@@ -37,13 +37,14 @@ struct inode_chunk_freed {
 int ialloc_free(struct tx *tx, struct space *space, struct inum ino, struct inode_chunk_freed *freed);
 
 /*
- * Finds the bytes of @ino.  @untrusted: the number came from outside (a file handle, NFS): it is looked up in the inode
- * tree and -EINVAL when not allocated.  Trusted numbers come from directory entries; they are bounds-checked only
- * (-EFSCORRUPTED).
+ * Finds the bytes of @ino.  @untrusted: the number came from outside (a file handle, NFS): it is looked up in the
+ * inode tree and -EINVAL when not allocated.  Trusted numbers come from directory entries; they are bounds-checked
+ * only (-EFSCORRUPTED).
  */
 int ialloc_place(struct tx *tx, struct space *space, struct inum ino, bool untrusted, struct inode_place *out);
 
-/* Calls @visit for every allocated inode number of @agno from @from on, ascending, until it returns nonzero (returned). */
+/* Calls @visit for every allocated inode number of @agno from @from on, ascending, until it returns nonzero
+ * (returned). */
 int ialloc_walk(struct space *space, agno_t agno, agino_t from,
 		int (*visit)(struct inum ino, void *context), void *context);
 

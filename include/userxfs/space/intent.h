@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * Intents and their done items: the log's record of deferred work.  All four kinds that a volume of this program writes
- * look alike on disk and live alike in memory, so there is one implementation.  (XFS: xfs_extfree_item.c,
+ * Intents and their done items: the log's record of deferred work.  All four kinds that a volume of this program
+ * writes look alike on disk and live alike in memory, so there is one implementation.  (XFS: xfs_extfree_item.c,
  * xfs_rmap_item.c, xfs_refcount_item.c, xfs_bmap_item.c.)
  *
  * An intent starts with two references: the log's, dropped when it is unpinned (or its transaction is cancelled), and

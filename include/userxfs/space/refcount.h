@@ -22,8 +22,8 @@ void refcount_free_cow_deferred(struct tx *tx, struct space *space, struct fsblk
  * The first shared run inside [@agblk, @agblk + @count) of @agno: *shared_agblk = AGBLK_NONE when there is none.
  * @find_end: go on while neighbours are shared too (XFS: find_end_of_shared).  @tx may be NULL.
  */
-int refcount_find_shared(struct tx *tx, struct space *space, agno_t agno, agblk_t agblk, uint32_t count, bool find_end,
-			 agblk_t *shared_agblk, uint32_t *shared_count);
+int refcount_find_shared(struct tx *tx, struct space *space, agno_t agno, agblk_t agblk, uint32_t count,
+			 bool find_end, agblk_t *shared_agblk, uint32_t *shared_count);
 
 /* Worst size for the AG's reservation (XFS: xfs_refcountbt_max_size), and the size now; 0 without reflink. */
 uint32_t refcountbt_max_blocks(const struct geometry *geo, const struct ag *ag);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * One allocation group in an array of memory, with tiny blocks, for tests of the trees' logic.  toy_ag.c stands in for
- * the log room and for the allocator: blocks of trees come from the upper half of the AG, freed extents and deferred
- * work are only written down.
+ * One allocation group in an array of memory, with tiny blocks, for tests of the trees' logic.  toy_ag.c stands in
+ * for the log room and for the allocator: blocks of trees come from the upper half of the AG, freed extents and
+ * deferred work are only written down.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -25,6 +25,13 @@
 /* XFS's name hash. */
 uint32_t da_hash(const uint8_t *name, unsigned length);
 
+/* Block reservations for one name: that may split a block on each level of the tree, and that may join them.
+ * (XFS: XFS_DAENTER_SPACE_RES, XFS_DAREMOVE_SPACE_RES, XFS_NEXTENTADD_SPACE_RES.) */
+uint32_t da_enter_blocks(const struct geometry *geo, enum fork_which which);
+uint32_t da_remove_blocks(const struct geometry *geo, enum fork_which which);
+/* Map blocks that @count new blocks may need. */
+uint32_t da_map_blocks(const struct geometry *geo, enum fork_which which, uint32_t count);
+
 /* ---- blocks ---- */
 
 /*

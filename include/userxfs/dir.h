@@ -41,10 +41,14 @@ int dir_is_empty(struct inode *dir, bool *is_empty);
 /*
  * Lists entries from @cookie (0: start) in XFS's readdir order, "." and ".." included; @emit returns false to stop (that
  * entry is not consumed).  Cookies are XFS's dataptr positions: stable while other entries come and go; the cookie handed to
- * @emit is where the listing goes on after that entry.  Takes the map_lock shared itself.
+ * @emit is where the listing goes on after that entry, the same number as d_off of the kernel's getdents.  Takes the map_lock
+ * shared itself, but calls @emit without it and without any buffer locked: @emit may take other inodes' locks.
  */
 typedef bool (*dir_emit)(void *context, struct name name, struct inum ino, uint8_t ftype, uint64_t next_cookie);
 int dir_list(struct inode *dir, uint64_t cookie, dir_emit emit, void *context);
+
+/* An inline directory becomes one block, so that its inode has room for attributes.  No-op for other forms.  @blocks as above. */
+int dir_make_room_for_attributes(struct tx *tx, struct inode *dir, uint32_t blocks);
 
 uint8_t dir_ftype_of_mode(uint32_t mode);
 /* DT_* of readdir(3). */

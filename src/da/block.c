@@ -7,11 +7,10 @@
 
 #include <userxfs/base/bits.h>
 
-int da_corrupt(const struct inode *inode, uint32_t blk, const char *reason)
+void da_complain(const struct inode *inode, uint32_t blk, const char *reason)
 {
-	msg_error("inode 0x%llx: block 0x%x of its directory or attribute tree: %s", (unsigned long long)inode->ino.v,
+	msg_error("inode 0x%llx: block 0x%x of its directory or attribute tree %s", (unsigned long long)inode->ino.v,
 		  blk, reason);
-	return -EFSCORRUPTED;
 }
 
 static uint32_t fs_blocks_of(const struct inode *inode, enum fork_which which)

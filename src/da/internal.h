@@ -59,8 +59,14 @@ static inline uint32_t node_last_hash(const struct buffer *buf)
 /* Greatest hash of a leaf or node. */
 uint32_t block_last_hash(const struct da_leaf_ops *ops, const struct buffer *buf);
 
-/* One line that says which inode's tree is broken and how; returns -EFSCORRUPTED. */
-int da_corrupt(const struct inode *inode, uint32_t blk, const char *reason);
+/* One line that says which inode's tree is broken and how. */
+void da_complain(const struct inode *inode, uint32_t blk, const char *reason);
+
+static inline int da_corrupt(const struct inode *inode, uint32_t blk, const char *reason)
+{
+	da_complain(inode, blk, reason);
+	return -EFSCORRUPTED;
+}
 
 /* Reads a tree block. */
 int tree_read(struct da_tree *tree, uint32_t blk, struct buffer **out);

@@ -35,7 +35,7 @@ struct tx;
 
 struct buffer_map {
 	daddr_u64 daddr;
-	uint32_t count;			/* 512-byte units */
+	uint64_t count;			/* 512-byte units */
 };
 
 #define BUFFER_MAX_MAPS 64		/* a 64 KiB directory block of 1 KiB pieces */

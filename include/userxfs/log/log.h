@@ -7,9 +7,11 @@
  * enough, when somebody forces the log, or by a timer; its items then enter the tail list and are written home by
  * log_tail_pass(); the oldest of them is the tail, and log space before it is free.
  *
- * Order on disk, for one checkpoint: sample the tail; flush the data device (everything written home before that tail,
- * and all file data written before the force, is durable); write all records but the last; flush if there were any; write
- * the last, which holds the commit record, with FUA.  Only then items are unpinned.
+ * Order on disk, for one checkpoint: write all records but the last, which still name the tail that the last durable
+ * record names; sample the new tail; flush data and log devices (everything written home before that tail, all file data
+ * written before the force and the first records are durable); write the last record, which names the new tail and holds
+ * the commit, with FUA.  Only then items are unpinned, and the space before the new tail is free: a record never
+ * overwrites what the last durable record still needs.
  *
  * Threads: none of its own.  Whoever waits for log space or for a checkpoint does the work if nobody else is doing it;
  * the volume's threads call the passes so that nobody usually has to.
@@ -34,6 +36,7 @@ struct log_head {
 	enum log_state state;
 	lsn_t head, tail;	/* head: where the next record goes */
 	uint32_t cycle;		/* of the next record */
+	uint32_t last_record;	/* block of the last record; UINT32_MAX: none */
 };
 
 /*
@@ -43,7 +46,7 @@ struct log_head {
 int log_find_head(struct device *dev, uint64_t off_bytes, const struct geometry *geo, struct log_head *out);
 
 struct log_options {
-	uint32_t record_bytes;		/* size of a record buffer, 32 KiB to 256 KiB; 0: 256 KiB (log v2) */
+	uint32_t record_bytes;		/* largest record, 32 KiB to 256 KiB; 0: 32 KiB, or the stripe unit of the log */
 	uint64_t checkpoint_interval_ns; /* 0: 30 s */
 	bool read_only;			/* no record is ever written; tx_begin() gives -EROFS */
 };

@@ -28,6 +28,14 @@ struct tx_deltas {
 	int64_t freed_blocks;		/* blocks freed: become available when the commit succeeds */
 };
 
+/* Told once what became of a transaction. */
+struct durable_callback {
+	struct list node;
+	/* Everything the transaction committed next is on stable storage; @aborted: it never will be.  Called without locks
+	 * but perhaps those of a thread that cancels a transaction; may take locks of RANK_SPACE; may free @cb. */
+	void (*run)(struct durable_callback *cb, bool aborted);
+};
+
 /* How a transaction reserves disk blocks: given to log_create() by the owner of the counters. */
 struct tx_space_ops {
 	/* -ENOSPC.  @use_pool: the reserve pool is allowed. */
@@ -54,8 +62,9 @@ void tx_cancel(struct tx *tx);
 
 /*
  * Commits the changes so far and goes on with @tx, with a fresh log reservation and the unused block reservation.
- * Joined items other than buffers stay joined and locked (clean); buffers are released unless tx_buffer_hold() was
- * called, which then stay joined and locked.  On error @tx is unusable except for tx_cancel().
+ * Items with .stays_at_roll stay joined and locked (clean); buffers are released unless tx_buffer_hold() was called,
+ * which then stay joined, held and locked; everything else leaves.  What stays and is old in the log is logged again, so
+ * that the log's tail can move on.  On error @tx is unusable except for tx_cancel().
  */
 int tx_roll(struct tx *tx);
 /* Runs the deferred work queued so far (rolling); @tx stays open. */
@@ -79,6 +88,9 @@ uint64_t tx_blocks_left(const struct tx *tx);
 /* Raises the block reservation of a running, clean or dirty, transaction; -ENOSPC. */
 int tx_reserve_more_blocks(struct tx *tx, uint64_t blocks);
 void tx_change_inode_counts(struct tx *tx, int64_t icount, int64_t ifree);
+
+/* Runs @cb when what @tx commits next (its commit or its next roll) is durable, or when the transaction is cancelled. */
+void tx_add_durable_callback(struct tx *tx, struct durable_callback *cb);
 
 /* Items other than buffers. */
 void tx_join(struct tx *tx, struct log_item *item);
@@ -133,7 +145,7 @@ struct defer_type {
 	struct log_item *(*create_intent)(struct tx *tx, struct list *items, uint32_t count);
 	/* Required when intents exist.  Logs the done item; the intent is released when it commits. */
 	struct log_item *(*create_done)(struct tx *tx, struct log_item *intent, uint32_t count);
-	/* Required.  Does one item and frees it.  -EAGAIN: not finished: item updated in place; the rest is logged as a
+	/* Required.  Does one item and frees it, also when it fails.  -EAGAIN: not finished: item updated in place; the rest is logged as a
 	 * new intent, the transaction rolls, and it is called again.  *state: private to this intent, starts NULL. */
 	int (*finish_item)(struct tx *tx, struct log_item *done, struct defer_item *item, void **state);
 	void (*finish_cleanup)(struct tx *tx, void *state, int err);

@@ -153,6 +153,16 @@ int inode_change_nlink(struct tx *tx, struct inode *inode, int change);
 /* Walks the unlinked lists of all AGs and queues every inode found for inactivation (after a crash). */
 int inode_recover_unlinked(struct inode_cache *cache);
 
+/* ---- blocks ---- */
+
+/*
+ * Unmaps and frees every block of the fork from @from_blk to its end, real and delayed, in a chain of transactions of its
+ * own; takes the map_lock itself.  Sizes stay.  (XFS: xfs_itruncate_extents_flags.)
+ */
+int inode_free_blocks(struct inode *inode, enum fork_which which, fileblk_t from_blk);
+/* The same in @tx, which has the truncate reservation and the inode joined; it rolls. */
+int inode_free_blocks_in(struct tx *tx, struct inode *inode, enum fork_which which, fileblk_t from_blk);
+
 /* ---- attributes ---- */
 
 struct inode_change {

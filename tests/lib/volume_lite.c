@@ -106,8 +106,10 @@ int volume_lite_close(struct volume_lite *vol)
 		err = log_quiesce(vol->log);
 	if (!err)
 		err = log_write_unmount(vol->log);
-	if (err)
+	if (err) {
 		log_shutdown(vol->log, SHUTDOWN_FORCED, "volume_lite_close");
+		log_quiesce(vol->log);
+	}
 	inode_cache_drop(vol->inodes);
 	destroy(vol);
 	return err;
@@ -116,6 +118,7 @@ int volume_lite_close(struct volume_lite *vol)
 void volume_lite_abandon(struct volume_lite *vol)
 {
 	log_shutdown(vol->log, SHUTDOWN_FORCED, "volume_lite_abandon");
+	log_quiesce(vol->log);
 	inode_cache_drop(vol->inodes);
 	destroy(vol);
 }

@@ -2,10 +2,10 @@
 /*
  * Choosing disk blocks.
  *
- * Target: the inode's own block, unless neighbours in the file give a better one.  Length: all of it if any AG has such an
- * extent, else the longest that some AG has.  Then, in this order: at the exact end of the file's last extent and
- * stripe-aligned (striped volumes, appending); near the target; any AG with the smallest length; any AG at all, leaving
- * nothing for what the transaction may still need.
+ * Target: the inode's own block, unless neighbours in the file give a better one.  Length: all of it if any AG has
+ * such an extent, else the longest that some AG has.  Then, in this order: at the exact end of the file's last extent
+ * and stripe-aligned (striped volumes, appending); near the target; any AG with the smallest length; any AG at all,
+ * leaving nothing for what the transaction may still need.
  */
 #include "alloc.h"
 

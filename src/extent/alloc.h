@@ -29,12 +29,13 @@ struct map_alloc {
 };
 
 /*
- * Allocates, charges the transaction (or the delayed reservation) and counts the blocks as the file's.  The extent is the
- * caller's to insert.
+ * Allocates, charges the transaction (or the delayed reservation) and counts the blocks as the file's.  The extent is
+ * the caller's to insert.
  */
 int map_alloc_blocks(struct tx *tx, struct file_map *map, struct map_alloc *a);
 
-/* Blocks an AG should keep for splits of this fork's tree, before anything is allocated in @tx (XFS: xfs_bmapi_minleft). */
+/* Blocks an AG should keep for splits of this fork's tree, before anything is allocated in @tx (XFS:
+ * xfs_bmapi_minleft). */
 uint32_t map_min_left(struct tx *tx, const struct file_map *map, enum fork_which which);
 
 /*

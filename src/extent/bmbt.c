@@ -3,8 +3,8 @@
  * The on-disk tree of a fork.
  *
  * Memory is changed first and says what the tree must hold; a change arrives here as a few records out and a few in.
- * Records are paired in order as far as they go, so that most changes only rewrite records where they are; what remains is
- * deleted or inserted.  Order within the tree holds after every step.
+ * Records are paired in order as far as they go, so that most changes only rewrite records where they are; what
+ * remains is deleted or inserted.  Order within the tree holds after every step.
  */
 #include "bmbt.h"
 
@@ -207,8 +207,9 @@ static int find_record(struct btree_cursor *cur, const struct extent *ext, bool 
 	if (err)
 		return err;
 	if (found != expected) {
-		msg_error("inode %llu: extent tree on disk %s an extent at block %llu", (unsigned long long)cur->block_owner,
-			  found ? "already has" : "lacks", (unsigned long long)ext->off);
+		msg_error("inode %llu: extent tree on disk %s an extent at block %llu",
+			  (unsigned long long)cur->block_owner, found ? "already has" : "lacks",
+			  (unsigned long long)ext->off);
 		return -EFSCORRUPTED;
 	}
 	return 0;
@@ -372,7 +373,6 @@ static int fill_leaf(struct tx *tx, const struct bmbt_change *change, struct fsb
 		extent_encode(&rec.ext, btree_rec_at(&bmbt_ops, buf->data, ++n));
 	}
 	((struct xfs_btree_block *)buf->data)->bb_numrecs = cpu_to_be16((uint16_t)n);
-	atomic_fetch_or(&buf->flags, BUFFER_VALID);
 	tx_buffer_log(tx, buf, 0, (uint32_t)(btree_block_bytes(&bmbt_ops) + n * sizeof(struct xfs_bmbt_rec)));
 	return 0;
 }

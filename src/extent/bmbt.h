@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * The on-disk tree of a fork with more extents than its area of the inode holds: its root is in the inode, its records
- * are the fork's real extents.  (XFS: xfs_bmap_btree.c, xfs_bmap_extents_to_btree, xfs_bmap_btree_to_extents.)
+ * The on-disk tree of a fork with more extents than its area of the inode holds: its root is in the inode, its
+ * records are the fork's real extents.  (XFS: xfs_bmap_btree.c, xfs_bmap_extents_to_btree,
+ * xfs_bmap_btree_to_extents.)
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
 /*
  * Writeback's part: delayed becomes unwritten.  (XFS: xfs_bmapi_convert_delalloc.)
  *
- * Always the whole delayed extent from its own start, however little of it is being written, so that a file grows on disk
- * in large pieces.  Each piece is a transaction that reserves no blocks: the delayed extent did.
+ * Always the whole delayed extent from its own start, however little of it is being written, so that a file grows on
+ * disk in large pieces.  Each piece is a transaction that reserves no blocks: the delayed extent did.
  */
 #include <userxfs/base/error.h>
 #include <userxfs/extent/delay.h>
@@ -30,8 +30,8 @@ static int convert_head(struct tx *tx, struct file_map *map, enum fork_which whi
 	if (err)
 		return err;
 	*changed = true;
-	err = map_make_real(tx, map, which, rec.ext.off, rec.ext.count, MAP_UNWRITTEN, 0, map_min_left(tx, map, which),
-			    &start);
+	err = map_make_real(tx, map, which, rec.ext.off, rec.ext.count, MAP_UNWRITTEN, 0,
+			    map_min_left(tx, map, which), &start);
 	return !err && fsblk_is_none(start) ? -ENOSPC : err;
 }
 

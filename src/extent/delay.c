@@ -3,8 +3,8 @@
  * Delayed extents: promised and taken back.  (XFS: xfs_bmapi_reserve_delalloc, xfs_bmap_add_extent_hole_delay,
  * xfs_bmap_punch_delalloc_range, xfs_bmap_del_extent_delay.)
  *
- * The free counter is decremented first and the extent inserted after; what the extent does not need for itself or its
- * indirect blocks goes back at once:
+ * The free counter is decremented first and the extent inserted after; what the extent does not need for itself or
+ * its indirect blocks goes back at once:
  *
  *	merged with neighbours	min(worst case of the whole, sum of the parts)
  *	head or tail removed	min(worst case of the rest, what it had)
@@ -76,7 +76,8 @@ int delay_reserve(struct file_map *map, enum fork_which which, fileblk_t off, ui
 	count = min_u64(count, room);
 	/* Copies of shared blocks are made in larger pieces, so that they do not scatter the file. */
 	if (which == FORK_COW && !prealloc)
-		hint_align(map_hint(map, which), has_prev ? &prev.ext : NULL, has_next ? &next.ext : NULL, &at, &length);
+		hint_align(map_hint(map, which), has_prev ? &prev.ext : NULL, has_next ? &next.ext : NULL, &at,
+			   &length);
 	err = reserve(map, which, at, length, got);
 	if (err == -ENOSPC && (at != off || length != count))
 		err = reserve(map, which, off, count, got);

@@ -2,8 +2,8 @@
 /*
  * Edits: planning and applying.
  *
- * Planning gathers the record that is cut and, when something is put in whose end touches one, the neighbours; then it
- * lays out what the file looks like afterwards, merging from left to right:
+ * Planning gathers the record that is cut and, when something is put in whose end touches one, the neighbours; then
+ * it lays out what the file looks like afterwards, merging from left to right:
  *
  *	old:  [ left ][        record        ][ right ]
  *	put:               [ put ]
@@ -118,7 +118,8 @@ void edit_plan(struct edit *edit, struct file_map *map, enum fork_which which, f
 	}
 }
 
-void edit_plan_move(struct edit *edit, struct file_map *map, enum fork_which which, const struct irec *rec, fileblk_t to)
+void edit_plan_move(struct edit *edit, struct file_map *map, enum fork_which which, const struct irec *rec,
+		    fileblk_t to)
 {
 	const struct extent_tree *tree = &map_fork(map, which)->tree;
 	struct irec moved = *rec, left, right;
@@ -140,7 +141,8 @@ void edit_plan_move(struct edit *edit, struct file_map *map, enum fork_which whi
 	}
 }
 
-void edit_plan_split(struct edit *edit, struct file_map *map, enum fork_which which, const struct irec *rec, fileblk_t at)
+void edit_plan_split(struct edit *edit, struct file_map *map, enum fork_which which, const struct irec *rec,
+		     fileblk_t at)
 {
 	edit_init(edit, map, which);
 	add_old(edit, rec);

@@ -22,7 +22,8 @@ struct edit {
 	enum fork_which which;
 	struct irec old[EDIT_MAX], new[EDIT_MAX];
 	unsigned old_count, new_count;
-	/* What stays of the record that was cut, in new[]; NULL: nothing.  Of delayed ones the caller sets .indirect. */
+	/* What stays of the record that was cut, in new[]; NULL: nothing.  Of delayed ones the caller sets
+	 * .indirect. */
 	struct irec *left_rest, *right_rest;
 };
 
@@ -34,14 +35,16 @@ struct edit {
 void edit_plan(struct edit *edit, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
 	       const struct irec *put);
 /* Plans to move the record that is @rec to @to, between the same neighbours; merges. */
-void edit_plan_move(struct edit *edit, struct file_map *map, enum fork_which which, const struct irec *rec, fileblk_t to);
+void edit_plan_move(struct edit *edit, struct file_map *map, enum fork_which which, const struct irec *rec,
+		    fileblk_t to);
 /* Plans to cut real record @rec in two at @at, which stay two. */
-void edit_plan_split(struct edit *edit, struct file_map *map, enum fork_which which, const struct irec *rec, fileblk_t at);
+void edit_plan_split(struct edit *edit, struct file_map *map, enum fork_which which, const struct irec *rec,
+		     fileblk_t at);
 
 /*
- * Does it.  @tx may be NULL when no real record of a fork with a disk form changes.  @was_delayed: bmbt blocks are paid
- * by the indirect reservation of the delayed extent that becomes real; *bmbt_blocks (may be NULL) says how many were
- * allocated.  After an error the transaction must be cancelled, which shuts the volume down.
+ * Does it.  @tx may be NULL when no real record of a fork with a disk form changes.  @was_delayed: bmbt blocks are
+ * paid by the indirect reservation of the delayed extent that becomes real; *bmbt_blocks (may be NULL) says how many
+ * were allocated.  After an error the transaction must be cancelled, which shuts the volume down.
  */
 int edit_apply(struct edit *edit, struct tx *tx, bool was_delayed, uint32_t *bmbt_blocks);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Forks: their life, and their bytes in the inode and in the log.  (XFS: xfs_inode_fork.c, xfs_iformat_*, xfs_iflush_fork.)
+ * Forks: their life, and their bytes in the inode and in the log.  (XFS: xfs_inode_fork.c, xfs_iformat_*,
+ * xfs_iflush_fork.)
  *
  *	+----------------+---------------------------+-----------------+
  *	| inode core     | data fork                 | attr fork       |
@@ -87,7 +88,8 @@ void map_deinit(struct file_map *map, bool discard)
 
 static int refuse(const struct file_map *map, enum fork_which which, const char *why)
 {
-	msg_error("inode %llu: %s fork: %s", (unsigned long long)map->ino.v, which == FORK_ATTR ? "attr" : "data", why);
+	msg_error("inode %llu: %s fork: %s", (unsigned long long)map->ino.v, which == FORK_ATTR ? "attr" : "data",
+		  why);
 	return -EFSCORRUPTED;
 }
 
@@ -135,7 +137,8 @@ static int decode_btree(struct file_map *map, enum fork_which which, const void 
 	struct fork *fork = map_fork(map, which);
 	const char *why;
 
-	/* Fewer would stand in the inode itself; the program that wrote this did not think so, and may be wrong elsewhere. */
+	/* Fewer would stand in the inode itself; the program that wrote this did not think so, and may be wrong
+	 * elsewhere. */
 	if (fork->extent_count <= fork_inline_extents(map, which))
 		return refuse(map, which, "a tree for extents that fit the inode");
 	fork->root = bmbt_create_root(map, which);

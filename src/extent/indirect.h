@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * What a delayed extent reserves beside its own blocks: the bmbt blocks that making it real may cost.  Arithmetic only.
- * (XFS: xfs_bmap_worst_indlen, xfs_bmap_split_indlen.)
+ * What a delayed extent reserves beside its own blocks: the bmbt blocks that making it real may cost.  Only
+ * arithmetic.  (XFS: xfs_bmap_worst_indlen, xfs_bmap_split_indlen.)
  */
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
  * How far behind a write that extends the file to reserve, in the expectation that it goes on.
  * (XFS: xfs_iomap_prealloc_size, xfs_buffered_write_iomap_begin.)
  *
- * A file that grows front to back gets as much again as it has in one piece, up to the longest extent there can be; less
- * when the volume has little left.
+ * A file that grows front to back gets as much again as it has in one piece, up to the longest extent there can be;
+ * less when the volume has little left.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/extent/delay.h>

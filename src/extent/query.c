@@ -24,7 +24,8 @@ void map_lookup(const struct file_map *map, enum fork_which which, fileblk_t off
 		*out = rec.ext;
 }
 
-void map_lookup_before(const struct file_map *map, enum fork_which which, fileblk_t off, struct extent *out, bool *found)
+void map_lookup_before(const struct file_map *map, enum fork_which which, fileblk_t off, struct extent *out,
+		       bool *found)
 {
 	struct tree_cursor cur;
 	struct irec rec;

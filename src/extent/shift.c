@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Moving extents within the file: collapse and insert range.  (XFS: xfs_bmap_collapse_extents, xfs_bmap_insert_extents,
- * xfs_bmap_split_extent.)
+ * Moving extents within the file: collapse and insert range.  (XFS: xfs_bmap_collapse_extents,
+ * xfs_bmap_insert_extents, xfs_bmap_split_extent.)
  *
- * One extent per call.  The caller has flushed the file and made the hole: delayed extents here, or an extent in the way,
- * mean that memory is wrong.
+ * One extent per call.  The caller has flushed the file and made the hole: delayed extents here, or an extent in the
+ * way, mean that memory is wrong.
  */
 #include <userxfs/base/error.h>
 #include <userxfs/base/message.h>

@@ -14,11 +14,11 @@
  * start that no volume can have (upper 32 of its 52 bits set) with the indirect reservation in the lower 20 bits.
  *
  * Key i of a node is at most the offset of every record below child i and greater than that of every record below
- * child i - 1.  It need not be equal to the smallest: removing a leaf's first record leaves the key alone.  Nothing is
- * to the left of child 0, whatever its key.
+ * child i - 1.  It need not be equal to the smallest: removing a leaf's first record leaves the key alone.  Nothing
+ * is to the left of child 0, whatever its key.
  *
- * A file with few extents has one leaf that starts with room for 2 records and doubles.  A full leaf at the right edge
- * is left full when something is appended, so that files written front to back have dense trees.
+ * A file with few extents has one leaf that starts with room for 2 records and doubles.  A full leaf at the right
+ * edge is left full when something is appended, so that files written front to back have dense trees.
  */
 #include "tree.h"
 
@@ -77,7 +77,8 @@ static struct packed pack(const struct irec *rec)
 		ensure(start < DELAYED_START && ext->state != EXTENT_HOLE && !rec->indirect);
 	}
 	return (struct packed){
-		.l0 = (uint64_t)(ext->state == EXTENT_UNWRITTEN) << 63 | ext->off << OFF_SHIFT | start >> START_LOW_BITS,
+		.l0 = (uint64_t)(ext->state == EXTENT_UNWRITTEN) << 63 | ext->off << OFF_SHIFT |
+		      start >> START_LOW_BITS,
 		.l1 = (start & START_LOW_MASK) << COUNT_BITS | ext->count,
 	};
 }
@@ -541,7 +542,8 @@ static const char *check_leaf(const struct tree_leaf *leaf, struct tree_check *c
 	return NULL;
 }
 
-static const char *check_below(const void *at, unsigned level, fileblk_t low, fileblk_t high, struct tree_check *check)
+static const char *check_below(const void *at, unsigned level, fileblk_t low, fileblk_t high,
+			       struct tree_check *check)
 {
 	const struct tree_node *node = at;
 	const struct tree_leaf *leaf = at;

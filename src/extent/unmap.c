@@ -10,8 +10,9 @@
 #include "edit.h"
 
 /*
- * A cut in the middle makes two records of one, and the fork may then need a block for its tree.  Without a reservation
- * that is refused before anything changes.  (A directory that shrinks on a full volume then keeps an empty block.)
+ * A cut in the middle makes two records of one, and the fork may then need a block for its tree.  Without a
+ * reservation that is refused before anything changes.  (A directory that shrinks on a full volume then keeps an
+ * empty block.)
  */
 static int check_cut(struct tx *tx, const struct file_map *map, enum fork_which which, const struct irec *rec,
 		     fileblk_t off, fileblk_t end)
@@ -44,8 +45,8 @@ static void drop_blocks(struct tx *tx, struct file_map *map, enum fork_which whi
 				    piece->state == EXTENT_UNWRITTEN);
 }
 
-static int unmap_real(struct tx *tx, struct file_map *map, enum fork_which which, const struct irec *rec, fileblk_t off,
-		      fileblk_t end)
+static int unmap_real(struct tx *tx, struct file_map *map, enum fork_which which, const struct irec *rec,
+		      fileblk_t off, fileblk_t end)
 {
 	struct extent piece = { off, end - off, fsblk_add(rec->ext.start, off - rec->ext.off), rec->ext.state };
 	struct edit edit;

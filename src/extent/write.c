@@ -2,8 +2,8 @@
 /*
  * Making parts of a fork real, and changing unwritten to written and back.  (XFS: xfs_bmapi_write.)
  *
- * What becomes of a delayed extent's indirect reservation when part of it becomes real (@used blocks of it went into the
- * bmbt):
+ * What becomes of a delayed extent's indirect reservation when part of it becomes real (@used blocks of it went into
+ * the bmbt):
  *
  *	head or tail	the rest keeps min(worst case of the rest, what is left)
  *	middle		both rests get their worst case; what is missing comes from the free counter
@@ -205,8 +205,8 @@ static int write_step(struct write *w, bool *done)
 		end = min_u64(end, extent_end(&rec.ext));
 
 	if (is_hole || (rec.ext.state == EXTENT_DELAYED && !(w->flags & MAP_NO_ALLOC_DELAYED))) {
-		int err = map_make_real(w->tx, w->map, w->which, w->off, end - w->off, w->flags, w->total, w->min_left,
-					&start);
+		int err = map_make_real(w->tx, w->map, w->which, w->off, end - w->off, w->flags, w->total,
+					w->min_left, &start);
 
 		*done = !err && fsblk_is_none(start);
 		if (!err && !*done)
@@ -221,8 +221,8 @@ static int write_step(struct write *w, bool *done)
 	return 0;
 }
 
-int map_write(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count, uint32_t flags,
-	      uint64_t total, struct extent *out, unsigned *n)
+int map_write(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
+	      uint32_t flags, uint64_t total, struct extent *out, unsigned *n)
 {
 	struct fork *fork = map_fork(map, which);
 	struct write w = {

@@ -14,22 +14,23 @@
 uint64_t delay_worst_indirect(const struct file_map *map, uint64_t count);
 
 /*
- * Reserves [@off, @off + @count), a hole of the fork, plus @prealloc blocks behind it where the hole is long enough, and
- * inserts it as delayed, merged with delayed neighbours.  On ENOSPC with @prealloc or CoW alignment it tries once more
- * without both.  *got: exactly the piece inserted, before merging.  Lock held exclusively, loaded.  -ENOSPC, -ENOMEM.
+ * Reserves [@off, @off + @count), a hole of the fork, plus @prealloc blocks behind it where the hole is long enough,
+ * and inserts it as delayed, merged with delayed neighbours.  On ENOSPC with @prealloc or CoW alignment it tries once
+ * more without both.  *got: exactly the piece inserted, before merging.  Lock held exclusively, loaded.  -ENOSPC,
+ * -ENOMEM.
  */
 int delay_reserve(struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count, uint64_t prealloc,
 		  struct extent *got);
 
-/* Removes the delayed blocks (only those) of [@off, @end) and gives their reservation back.  Lock held exclusively.  Cannot
- * fail for lack of space; memory comes from the _sure calls. */
+/* Removes the delayed blocks (only those) of [@off, @end) and gives their reservation back.  Lock held exclusively.
+ * Cannot fail for lack of space; memory comes from the _sure calls. */
 void delay_punch(struct file_map *map, enum fork_which which, fileblk_t off, fileblk_t end);
 
 /*
- * Turns the delayed extent that holds @off into real unwritten blocks, in its own transactions, from its own start, as much
- * per step as the allocator gives, until @off is covered.  Takes the lock exclusively itself.  *got: the real extent that
- * holds @off (also when it already was real), *sequence: the fork's, sampled with it.  -EAGAIN: @off is a hole now.
- * Never -ENOSPC while the counters are right: the reservation was taken by delay_reserve().
+ * Turns the delayed extent that holds @off into real unwritten blocks, in its own transactions, from its own start,
+ * as much per step as the allocator gives, until @off is covered.  Takes the lock exclusively itself.  *got: the real
+ * extent that holds @off (also when it already was real), *sequence: the fork's, sampled with it.  -EAGAIN: @off is a
+ * hole now. Never -ENOSPC while the counters are right: the reservation was taken by delay_reserve().
  */
 int delay_convert(struct file_map *map, enum fork_which which, fileblk_t off, struct extent *got, uint32_t *sequence);
 
@@ -42,6 +43,6 @@ struct prealloc_input {
 	uint32_t stripe_align_blocks;	/* 0 none */
 };
 
-/* Blocks to preallocate behind the write (behind the block that holds its last byte), by XFS's rules.  Lock held, loaded;
- * the write starts in a hole with no extent behind. */
+/* Blocks to preallocate behind the write (behind the block that holds its last byte), by XFS's rules.  Lock held,
+ * loaded; the write starts in a hole with no extent behind. */
 uint64_t delay_prealloc_blocks(const struct file_map *map, const struct prealloc_input *in);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * A file's block map: its forks (data, attributes, copy-on-write) and what they count.  (XFS: xfs_ifork, xfs_bmap.c, the
- * in-core extent tree, the bmbt.)
+ * A file's block map: its forks (data, attributes, copy-on-write) and what they count.  (XFS: xfs_ifork, xfs_bmap.c,
+ * the in-core extent tree, the bmbt.)
  *
  * The room stands below inodes: a struct file_map is embedded in its owner, which lends it a lock and a log item.
  *
@@ -15,8 +15,8 @@
  * A change merges what it puts in with neighbours that continue it (same state, adjacent in file and on disk, at most
  * EXTENT_MAX_BLOCKS; delayed ones adjacent in the file).
  *
- * Every change of an extent bumps its fork's .sequence under the lock held exclusively; mappings handed out are valid as
- * long as the sequence they were made with (XFS: xfs_iext_inc_seq).
+ * Every change of an extent bumps its fork's .sequence under the lock held exclusively; mappings handed out are valid
+ * as long as the sequence they were made with (XFS: xfs_iext_inc_seq).
  */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -64,12 +64,12 @@ struct file_map {
 	struct space *space;		/* [I] */
 	struct inum ino;		/* [I] */
 	struct rwlock *lock;		/* [I] the owner's map lock, [m] */
-	struct log_item *item;		/* [I] the owner's item; joined by the owner before a change in a transaction */
+	struct log_item *item;		/* [I] the owner's item; joined by the owner before a change */
 	uint64_t block_count;		/* [m] di_nblocks */
 	_Atomic uint64_t delayed_blocks; /* [m to change] */
 	uint32_t fork_space;		/* [m] bytes of the data fork's area in the inode */
 	uint32_t attr_space;		/* [m] bytes of the attr fork's area; 0: no attr fork area */
-	uint32_t log_fields;		/* [m] XFS_ILOG_* changed and not logged yet; set here, cleared by the owner's item */
+	uint32_t log_fields;		/* [m] XFS_ILOG_* changed and not logged; the owner's item clears it */
 	bool is_reflink;		/* [m] may share blocks */
 	bool has_nrext64;		/* [I] extent counters are 64 bit */
 	bool is_directory;		/* [I] hints for the allocator */
@@ -90,12 +90,14 @@ static inline struct fork *map_fork(struct file_map *map, enum fork_which which)
 void map_init(struct file_map *map, struct space *space, struct inum ino, struct rwlock *lock, struct log_item *item);
 /* Frees memory.  Delayed blocks must be gone (ensured), except after a shutdown (@discard). */
 void map_deinit(struct file_map *map, bool discard);
-/* Takes the forks out of a verified inode (sets fork_space and attr_space from di_forkoff).  -EFSCORRUPTED, -ENOMEM. */
+/* Takes the forks out of a verified inode (sets fork_space and attr_space from di_forkoff).  -EFSCORRUPTED,
+ * -ENOMEM. */
 int map_decode(struct file_map *map, const struct xfs_dinode *dip);
 /* Writes fork @which into its area of an inode image and the counts into the core; the same bytes go to the log. */
 void fork_encode(const struct file_map *map, enum fork_which which, struct xfs_dinode *dip);
-/* Bytes that fork @which's log region needs (multiple of 4), and the region itself; its XFS_ILOG_{D,A}{DATA,EXT,BROOT}.
- * 0 bytes: there is nothing to log, and the flag must not be set either (XFS: xfs_inode_item_format_data_fork). */
+/* Bytes that fork @which's log region needs (multiple of 4), and the region itself; its
+ * XFS_ILOG_{D,A}{DATA,EXT,BROOT}. 0 bytes: there is nothing to log, and the flag must not be set either (XFS:
+ * xfs_inode_item_format_data_fork). */
 uint32_t fork_log_bytes(const struct file_map *map, enum fork_which which, uint32_t *ilog_flag);
 void fork_log_fill(const struct file_map *map, enum fork_which which, void *region);
 
@@ -125,10 +127,12 @@ uint32_t map_default_split(const struct file_map *map);
  * *new_fork_space is then the data fork's area.  (XFS: xfs_attr_shortform_bytesfit, xfs_default_attroffset.)
  */
 bool map_can_split(const struct file_map *map, uint32_t attr_bytes, uint32_t *new_fork_space);
-/* Sets the split and an empty attr fork in EXTENTS form (or changes the split of a LOCAL attr fork that fits).  If the
- * data fork no longer fits inline as EXTENTS it becomes BTREE (may allocate); LOCAL data must fit (caller's care). */
+/* Sets the split and an empty attr fork in EXTENTS form (or changes the split of a LOCAL attr fork that fits).  If
+ * the data fork no longer fits inline as EXTENTS it becomes BTREE (may allocate); LOCAL data must fit (caller's
+ * care). */
 int map_set_split(struct tx *tx, struct file_map *map, uint32_t fork_space);
-/* The attr fork is empty: gives its area back to the data fork, unless that is a tree: then an empty attr fork stays. */
+/* The attr fork is empty: gives its area back to the data fork, unless that is a tree: then an empty attr fork
+ * stays. */
 void map_remove_attr_fork(struct tx *tx, struct file_map *map);
 
 /* ---- queries (lock held shared, loaded) ---- */
@@ -136,7 +140,8 @@ void map_remove_attr_fork(struct tx *tx, struct file_map *map);
 /* The extent that holds @off, else the first one after it; *found false (out untouched) when there is neither. */
 void map_lookup(const struct file_map *map, enum fork_which which, fileblk_t off, struct extent *out, bool *found);
 /* The last extent that starts before @off. */
-void map_lookup_before(const struct file_map *map, enum fork_which which, fileblk_t off, struct extent *out, bool *found);
+void map_lookup_before(const struct file_map *map, enum fork_which which, fileblk_t off, struct extent *out,
+		       bool *found);
 /* Fills @out with what covers [@off, @off + @count), holes included; trimmed to the range unless @entire.  *n: in
  * capacity, out number.  (XFS: xfs_bmapi_read.) */
 void map_read(const struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count, bool entire,
@@ -160,19 +165,20 @@ enum map_flag {
 };
 
 /*
- * Makes [@off, @off + @count) real: allocates holes, converts delayed blocks (their reservation pays) and, with MAP_CONVERT,
- * switches states; existing extents are reported as they are.  May do less than asked: out[0..*n) covers from @off on, trimmed
- * to the range.  @total: blocks the whole operation needs.  *n == 0: no space (with MAP_CONTIGUOUS or none left).
- * A reservation of map_write_blocks() must be in @tx for holes.  (XFS: xfs_bmapi_write.)
+ * Makes [@off, @off + @count) real: allocates holes, converts delayed blocks (their reservation pays) and, with
+ * MAP_CONVERT, switches states; existing extents are reported as they are.  May do less than asked: out[0..*n) covers
+ * from @off on, trimmed to the range.  @total: blocks the whole operation needs.  *n == 0: no space (with
+ * MAP_CONTIGUOUS or none left). A reservation of map_write_blocks() must be in @tx for holes.  (XFS:
+ * xfs_bmapi_write.)
  */
-int map_write(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count, uint32_t flags,
-	      uint64_t total, struct extent *out, unsigned *n);
+int map_write(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
+	      uint32_t flags, uint64_t total, struct extent *out, unsigned *n);
 /* Block reservation for mapping @count new blocks: data plus worst bmbt growth (XFS: XFS_DIOSTRAT_SPACE_RES etc.). */
 uint64_t map_write_blocks(const struct file_map *map, uint64_t count);
 
 /*
- * Unmaps from the end of [@off, @off + @count) backwards, at most @max_extents pieces; real blocks are freed deferred (or
- * dropped from their sharers), delayed ones released.  *left: blocks of the range still to do (0: done).
+ * Unmaps from the end of [@off, @off + @count) backwards, at most @max_extents pieces; real blocks are freed deferred
+ * (or dropped from their sharers), delayed ones released.  *left: blocks of the range still to do (0: done).
  * Splitting an extent in the middle may need a bmbt block: from the tx's reservation.  (XFS: __xfs_bunmapi.)
  */
 int map_unmap(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
@@ -181,7 +187,8 @@ int map_unmap(struct tx *tx, struct file_map *map, enum fork_which which, filebl
 int map_insert_real(struct tx *tx, struct file_map *map, enum fork_which which, const struct extent *ext);
 /* Takes real blocks out of the CoW fork without freeing them: they have been mapped elsewhere. */
 void map_forget_cow(struct file_map *map, fileblk_t off, uint64_t count);
-/* Moves extents of [@from, end) by @shift blocks, one per call; *next: go on there, UINT64_MAX: done (COLLAPSE, INSERT). */
+/* Moves extents of [@from, end) by @shift blocks, one per call; *next: go on there, UINT64_MAX: done (COLLAPSE,
+ * INSERT). */
 int map_shift_left(struct tx *tx, struct file_map *map, fileblk_t *next, uint64_t shift, bool *done);
 int map_shift_right(struct tx *tx, struct file_map *map, fileblk_t *next, uint64_t shift, fileblk_t stop, bool *done);
 int map_split(struct tx *tx, struct file_map *map, fileblk_t off);
@@ -189,6 +196,6 @@ int map_split(struct tx *tx, struct file_map *map, fileblk_t off);
 /* ---- memory and disk agree (tests) ---- */
 /* NULL or what is wrong. */
 const char *map_verify(const struct file_map *map);
-/* The bmbt of a BTREE fork holds exactly the real extents in memory.  No transaction has changed it and not committed.
- * -EFSCORRUPTED with a log line; also -EIO. */
+/* The bmbt of a BTREE fork holds exactly the real extents in memory.  No transaction has changed it and not
+ * committed. -EFSCORRUPTED with a log line; also -EIO. */
 int map_verify_disk(const struct file_map *map, enum fork_which which);

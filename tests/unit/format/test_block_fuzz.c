@@ -14,7 +14,7 @@
 #define SAMPLES_PER_KIND 3
 #define MAX_SAMPLES 96
 #define MAX_INODE_SAMPLES 24
-#define RANDOM_ROUNDS 1500
+#define RANDOM_ROUNDS 3000
 
 struct sample {
 	const struct block_type *type;
@@ -258,6 +258,11 @@ static void walk_inode(const struct geometry *geo, const struct xfs_dinode *dip)
 		if (S_ISDIR(be16_to_cpu(dip->di_mode)) && size)
 			walk_dir_short(geo, dinode_data_fork(dip), size);
 	}
+	if (dip->di_format == XFS_DINODE_FMT_BTREE) {
+		const struct xfs_bmdr_block *root = dinode_data_fork(dip);
+
+		assert_true(sizeof(*root) + be16_to_cpu(root->bb_numrecs) * 16u <= dinode_data_bytes(geo, dip));
+	}
 	if (dip->di_format == XFS_DINODE_FMT_EXTENTS)
 		touch(dinode_data_fork(dip), dinode_data_extents(dip) * sizeof(struct xfs_bmbt_rec));
 	if (dip->di_forkoff && dip->di_aformat == XFS_DINODE_FMT_EXTENTS)
@@ -284,6 +289,10 @@ static void damage(struct sample *sample, uint64_t *seed)
 	} else if (kind < 7) {
 		uint32_t value = tempting[(dice >> 24) % ARRAY_COUNT(tempting)];
 		size_t width = dice >> 60 & 1 ? 2 : 4;
+
+		/* Or a place shortly before the end. */
+		if (dice >> 61 & 1)
+			value = (uint32_t)(sample->bytes - (dice >> 24) % 9 * 4);
 
 		at = round_down_u64(at, width);
 		for (size_t i = 0; i < width && at + i < sample->bytes; i++)

@@ -31,6 +31,11 @@ static struct device_request *first_request(struct list *l)
 	return list_first(l, struct device_request, node);
 }
 
+static bool is_done(struct device_request *req)
+{
+	return atomic_load_explicit(&req->is_done, memory_order_acquire) == REQUEST_DONE;
+}
+
 static void wake_sleeper(struct sleeper *s)
 {
 	list_remove(&s->node);
@@ -106,7 +111,7 @@ void wait_settled(struct device *dev, struct device_request *req)
 		finish_awaited(dev, req);
 }
 
-/* Completes the requests of @batch that need nothing but waking a thread. */
+/* Completes the requests of @batch that need nothing but waking a thread.  By the thread that has the turn. */
 static unsigned complete_awaited(struct device *dev, struct list *batch)
 {
 	unsigned count = 0;
@@ -117,7 +122,10 @@ static unsigned complete_awaited(struct device *dev, struct list *batch)
 		if (req->done || req->needs_finish)
 			continue;
 		list_remove(&req->node);
-		finish_awaited(dev, req);
+		if (req == dev->collecting_for)
+			atomic_store_explicit(&req->is_done, REQUEST_DONE, memory_order_relaxed);
+		else
+			finish_awaited(dev, req);
 		count++;
 	}
 	return count;
@@ -148,21 +156,22 @@ static unsigned complete_all(struct device *dev, struct list *batch, bool may_ca
 
 /* ---- collecting ------------------------------------------------------------------------------------------------ */
 
-/* One round by the thread that has the turn; gives it up.  What is left to do for @batch comes back in it. */
-static unsigned collect(struct device *dev, bool wait, struct list *batch)
+/*
+ * Rounds of the thread that has the turn: one, or for a device_wait() caller as many as it takes, unless there is
+ * something else to do for the requests it leaves in @batch.  Gives up the turn.
+ */
+static unsigned collect(struct device *dev, bool wait, struct device_request *wanted, struct list *batch)
 {
-	unsigned count;
+	unsigned count = 0;
 
-	dev->ops->collect(dev, wait, batch);
-	if (dev->collecting_for) {
-		mutex_lock(&dev->lock);
-		dev->collecting_for = NULL;
-		mutex_unlock(&dev->lock);
-	}
-	count = complete_awaited(dev, batch);
+	do {
+		dev->ops->collect(dev, wait, batch);
+		count += complete_awaited(dev, batch);
+	} while (wanted && list_is_empty(batch) && !is_done(wanted));
 
 	mutex_lock(&dev->lock);
 	dev->is_collecting = false;
+	dev->collecting_for = NULL;
 	pass_on(dev);
 	mutex_unlock(&dev->lock);
 	return count;
@@ -198,7 +207,7 @@ unsigned device_pass(struct device *dev, bool wait)
 	bool may_block;
 
 	if (take_turn(dev, wait, &batch, &may_block))
-		count = collect(dev, may_block, &batch);
+		count = collect(dev, may_block, NULL, &batch);
 	return count + complete_all(dev, &batch, true);
 }
 
@@ -218,11 +227,6 @@ void device_wake(struct device *dev)
 }
 
 /* ---- waiting --------------------------------------------------------------------------------------------------- */
-
-static bool is_done(struct device_request *req)
-{
-	return atomic_load_explicit(&req->is_done, memory_order_acquire) == REQUEST_DONE;
-}
 
 /* False when it is done already; else whoever finishes it will wake somebody. */
 static bool mark_awaited(struct device_request *req)
@@ -248,7 +252,7 @@ static void sleep_for(struct device *dev, struct device_request *req)
 	cond_deinit(&s.wake);
 }
 
-/* A round for @req by a thread that finds the turn free. */
+/* Rounds for @req by a thread that finds the turn free. */
 static void collect_for(struct device *dev, struct device_request *req) REQUIRES(dev->lock);
 
 static void collect_for(struct device *dev, struct device_request *req)
@@ -258,7 +262,7 @@ static void collect_for(struct device *dev, struct device_request *req)
 	dev->is_collecting = true;
 	dev->collecting_for = req;
 	mutex_unlock(&dev->lock);
-	collect(dev, true, &batch);
+	collect(dev, true, req, &batch);
 	complete_all(dev, &batch, false);
 	mutex_lock(&dev->lock);
 }

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#pragma once
+/* A volume's log and buffers, without the rooms above: what the tests of this room start from. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <userxfs/base/error.h>
+#include <userxfs/base/fault.h>
+#include <userxfs/base/memory.h>
+#include <userxfs/base/message.h>
+#include <userxfs/buffer.h>
+#include <userxfs/device.h>
+#include <userxfs/log/log.h>
+#include <userxfs/log/tx.h>
+
+#include "image.h"
+
+struct fixture {
+	char *path, *log_path;		/* log_path: external log, or NULL */
+	struct device *dev, *log_dev;
+	struct geometry geo;
+	struct buffer_cache *cache;
+	struct log_head head;
+	struct log *log;
+};
+
+static inline uint64_t fixture_log_off(const struct fixture *f)
+{
+	return f->log_path ? 0 : fsblk_to_bytes(&f->geo, f->geo.log_start);
+}
+
+/* Starts journaling; the log must be clean. */
+static inline void fixture_mount(struct fixture *f, const struct log_options *options)
+{
+	struct device_options device_options = { .engine = DEVICE_ENGINE_SYNC };
+	struct log_options defaults = { .record_bytes = 0 };
+	char sb[512], why[256];
+
+	assert_int_equal(device_open(f->path, &device_options, &f->dev), 0);
+	f->log_dev = f->dev;
+	if (f->log_path)
+		assert_int_equal(device_open(f->log_path, &device_options, &f->log_dev), 0);
+	assert_int_equal(device_read(f->dev, 0, sb, sizeof(sb)), 0);
+	assert_int_equal(geometry_decode(sb, sizeof(sb), f->dev->size_bytes, &f->geo, why, sizeof(why)), GEOMETRY_OK);
+	assert_int_equal(buffer_cache_create(f->dev, &f->geo, 8 << 20, &f->cache), 0);
+	assert_int_equal(log_find_head(f->log_dev, fixture_log_off(f), &f->geo, &f->head), 0);
+	assert_int_equal(f->head.state, LOG_CLEAN);
+	assert_int_equal(log_create(f->cache, f->log_dev, fixture_log_off(f), &f->geo, &f->head, NULL, NULL,
+				    options ? options : &defaults, &f->log), 0);
+}
+
+static inline void fixture_close(struct fixture *f)
+{
+	log_destroy(f->log);
+	f->log = NULL;
+	buffer_cache_destroy(f->cache);
+	if (f->log_dev != f->dev)
+		device_close(f->log_dev);
+	device_close(f->dev);
+}
+
+/* Leaves a clean log. */
+static inline void fixture_unmount(struct fixture *f)
+{
+	assert_int_equal(log_quiesce(f->log), 0);
+	assert_int_equal(log_write_unmount(f->log), 0);
+	fixture_close(f);
+}
+
+/* What is only in memory is lost; what the log has is all there is. */
+static inline void fixture_crash(struct fixture *f)
+{
+	message_set_level(MESSAGE_ERROR - 1);
+	log_shutdown(f->log, SHUTDOWN_FORCED, "test");
+	fixture_close(f);
+	message_set_level(MESSAGE_INFO);
+}
+
+static inline void fixture_make(struct fixture *f, uint64_t bytes, const char *mkfs_args)
+{
+	*f = (struct fixture){ .path = image_create(bytes, mkfs_args) };
+}
+
+static inline void fixture_remove(struct fixture *f)
+{
+	image_remove(f->path);
+	if (f->log_path)
+		image_remove(f->log_path);
+}
+
+/* ---- transactions ------------------------------------------------------------------------------------------------ */
+
+static inline struct tx *fixture_begin(struct fixture *f)
+{
+	struct tx *tx;
+
+	assert_int_equal(tx_begin(f->log, &log_reservations(f->log)->truncate, 0, 0, &tx), 0);
+	return tx;
+}
+
+static inline struct buffer *fixture_read(struct fixture *f, struct tx *tx, unsigned agno, unsigned sector,
+					  const struct block_type *type)
+{
+	struct buffer *buf;
+
+	assert_int_equal(tx_buffer_read(tx, ag_header_daddr(&f->geo, agno, sector), f->geo.sector_bytes / 512, type,
+					&buf), 0);
+	return buf;
+}
+
+/* Logs the bytes of an AG's AGF as they are. */
+static inline void fixture_log_agf(struct fixture *f, struct tx *tx, unsigned agno)
+{
+	struct buffer *buf = fixture_read(f, tx, agno, 1, &block_agf);
+
+	tx_buffer_log(tx, buf, 0, f->geo.sector_bytes);
+}
+
+/* Gives the volume a label (12 bytes). */
+static inline void fixture_set_label(struct fixture *f, struct tx *tx, const char *label)
+{
+	struct buffer *buf = fixture_read(f, tx, 0, 0, &block_superblock);
+	struct xfs_dsb *sb = buf->data;
+
+	memset(sb->sb_fname, 0, sizeof(sb->sb_fname));
+	memcpy(sb->sb_fname, label, strnlen(label, sizeof(sb->sb_fname)));
+	tx_buffer_log(tx, buf, 0, sizeof(*sb));
+}
+
+static inline void fixture_commit_label(struct fixture *f, const char *label)
+{
+	struct tx *tx = fixture_begin(f);
+
+	fixture_set_label(f, tx, label);
+	for (unsigned agno = 0; agno < f->geo.ag_count; agno++)
+		fixture_log_agf(f, tx, agno);
+	assert_int_equal(tx_commit(tx), 0);
+}
+
+/* ---- oracles ----------------------------------------------------------------------------------------------------- */
+
+static inline const char *log_argument(const struct fixture *f)
+{
+	static char text[512];
+
+	snprintf(text, sizeof(text), "%s%s", f->log_path ? "-l " : "", f->log_path ? f->log_path : "");
+	return text;
+}
+
+/* The label on disk is @label. */
+static inline void assert_label(struct fixture *f, const char *label)
+{
+	assert_int_equal(image_shell("xfs_db -r %s -c 'sb 0' -c 'p fname' %s | grep -q '\"%s'", log_argument(f), f->path,
+				     label), 0);
+}
+
+static inline void assert_repair_clean(struct fixture *f)
+{
+	assert_int_equal(image_shell("xfs_repair -n %s %s >%s.check 2>&1 || { cat %s.check; rm -f %s.check; exit 1; }; "
+				     "! grep -i 'dirty log\\|ERROR' %s.check; r=$?; rm -f %s.check; exit $r",
+				     log_argument(f), f->path, f->path, f->path, f->path, f->path, f->path), 0);
+}
+
+/* Has the kernel mount it, which must (not) recover its log, and unmount it. */
+static inline void kernel_mount(struct fixture *f, bool recovers)
+{
+	assert_int_equal(image_shell(
+		"m=$(mktemp -d); log=%s; d=; l=\n"
+		"end() { umount $m 2>/dev/null; for i in $d $l; do losetup -d $i; done; rmdir $m; }\n"
+		"d=$(losetup -f --show %s) && { [ -z \"$log\" ] || l=$(losetup -f --show $log); } || { end; exit 1; }\n"
+		"mount -t xfs -o nouuid${l:+,logdev=$l} $d $m || { dmesg | tail -20; end; exit 1; }\n"
+		"ls $m >/dev/null; umount $m; n=${d#/dev/}\n"
+		"found=$(dmesg | grep \"XFS ($n)\" | tac | sed '/Mounting V5/q' | grep -c 'Starting recovery')\n"
+		"end; [ \"$found\" = %d ]\n", f->log_path ? f->log_path : "", f->path, recovers), 0);
+}
+
+static inline bool may_mount(void)
+{
+	return geteuid() == 0 && image_shell("test -e /dev/loop-control") == 0;
+}

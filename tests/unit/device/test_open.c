@@ -2,8 +2,12 @@
 /* Opening: what is refused, and what the line says about it. */
 #include "engines.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <userxfs/base/bits.h>
@@ -246,6 +250,63 @@ static void a_file_of_odd_size_is_readable_to_its_last_byte(void **state)
 	device_close(dev);
 }
 
+/* ---- engines --------------------------------------------------------------------------------------------------- */
+
+/* Forbids system calls @first and @second to this process for good, as container runtimes do. */
+static int forbid(unsigned first, unsigned second)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, first, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = ARRAY_COUNT(code), .filter = code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* Opens in a child that may not make the two system calls; 0: the engine taken is @name and works. */
+static int open_without(unsigned first, unsigned second, enum device_engine engine, const char *name)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct device *dev;
+		char data[512];
+
+		if (forbid(first, second) != 0)
+			_exit(77);
+		if (open_with(image, (struct device_options){ .engine = engine }, &dev) != 0)
+			_exit(strstr(last_line, "-o io=sync") ? 1 : 2);
+		_exit(strcmp(dev->ops->name, name) != 0 || device_read(dev, 0, data, sizeof(data)) != 0 ? 3 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77) {
+		print_message("seccomp is not available here\n");
+		skip();
+	}
+	return WEXITSTATUS(status);
+}
+
+static void the_best_engine_is_the_best_that_is_allowed(void **state)
+{
+	assert_int_equal(open_without(SYS_io_uring_setup, SYS_io_uring_setup, DEVICE_ENGINE_BEST, "aio"), 0);
+	assert_int_equal(open_without(SYS_io_uring_setup, SYS_io_setup, DEVICE_ENGINE_BEST, "sync"), 0);
+	assert_int_equal(open_without(SYS_io_setup, SYS_io_setup, DEVICE_ENGINE_SYNC, "sync"), 0);
+}
+
+static void an_engine_asked_for_by_name_is_not_replaced(void **state)
+{
+	assert_int_equal(open_without(SYS_io_uring_setup, SYS_io_uring_setup, DEVICE_ENGINE_URING, ""), 1);
+	assert_int_equal(open_without(SYS_io_setup, SYS_io_setup, DEVICE_ENGINE_AIO, ""), 1);
+}
+
 /* ---- block devices --------------------------------------------------------------------------------------------- */
 
 static char loop[32];
@@ -373,6 +434,8 @@ int main(void)
 		TEST(an_empty_file_and_a_bad_offset_are_explained),
 		TEST(the_offset_is_where_the_volume_starts),
 		TEST(a_file_of_odd_size_is_readable_to_its_last_byte),
+		TEST(the_best_engine_is_the_best_that_is_allowed),
+		TEST(an_engine_asked_for_by_name_is_not_replaced),
 		BLOCK_TEST(a_block_device_is_claimed_for_one_user),
 		BLOCK_TEST(a_claimed_block_device_is_refused),
 		BLOCK_TEST(a_read_only_block_device_is_refused_for_writing),

@@ -10,7 +10,8 @@
 
 #include "verify.h"
 
-static const char *check_crc(const struct block_type *type, const struct geometry *geo, const void *data, size_t bytes)
+static const char *check_crc(const struct block_type *type, const struct geometry *geo, const void *data,
+			     size_t bytes)
 {
 	if (type->verify_crc)
 		return type->verify_crc(geo, data, bytes);

@@ -3,8 +3,8 @@
  * The headers of an allocation group: AGF (free space), AGI (inodes), AGFL (blocks kept for the free-space trees).
  * (XFS: xfs_agf_verify, xfs_agi_verify, xfs_agfl_verify.)
  *
- * The AGFL is a ring of which the AGF says what part is in use; the slots outside are old.  Its verifier cannot see the
- * AGF, so a block taken from it must be checked with geometry_is_valid_agblk() when it is taken.
+ * The AGFL is a ring of which the AGF says what part is in use; the slots outside are old.  Its verifier cannot see
+ * the AGF, so a block taken from it must be checked with geometry_is_valid_agblk() when it is taken.
  */
 #include "verify.h"
 

@@ -5,8 +5,8 @@
  *	| header, 3 holes | hash, place, flags | ...    holes    ... | name, value or pointer | ... |
  *	                                                             ^ firstused
  *
- * Entries grow upwards, names and values downwards from the end.  A small value stands behind its name (LOCAL), a large
- * one in blocks of its own.  firstused has 16 bits: in an empty 64 KiB block it should say 65536 and says 0.
+ * Entries grow upwards, names and values downwards from the end.  A small value stands behind its name (LOCAL), a
+ * large one in blocks of its own.  firstused has 16 bits: in an empty 64 KiB block it should say 65536 and says 0.
  */
 #include "verify.h"
 

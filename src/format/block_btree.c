@@ -3,8 +3,8 @@
  * Blocks of B+trees: those of an AG, with 32-bit pointers, and those of a fork's extent map, with 64-bit pointers.
  * (XFS: xfs_btree_agblock_verify and xfs_btree_fsblock_verify with the verifier of each tree.)
  *
- * Checked here is what one block can tell: identity, level and count within the tree's limits, siblings inside the AG or
- * volume.  Order of records and where pointers lead is for the cursor that walks the tree.
+ * Checked here is what one block can tell: identity, level and count within the tree's limits, siblings inside the AG
+ * or volume.  Order of records and where pointers lead is for the cursor that walks the tree.
  */
 #include "verify.h"
 
@@ -54,17 +54,18 @@ static const char *short_verify(const struct geometry *geo, const void *data, si
 	return counts_verify(block, limits);
 }
 
-#define SHORT_TREE(tree, MAGIC)                                                                                       \
-	static const char *tree##_verify(const struct geometry *geo, const void *data, size_t bytes, daddr_u64 daddr) \
-	{                                                                                                             \
-		return short_verify(geo, data, bytes, daddr, MAGIC, &geo->tree);                                      \
-	}                                                                                                             \
-	const struct block_type block_##tree = {                                                                      \
-		.name = #tree,                                                                                        \
-		.log_type = XFS_BLFT_BTREE_BUF,                                                                       \
-		.crc_off = XFS_BTREE_SBLOCK_CRC_OFF,                                                                  \
-		.lsn_off = offsetof(struct xfs_btree_block, bb_u.s.bb_lsn),                                           \
-		.verify = tree##_verify,                                                                              \
+#define SHORT_TREE(tree, MAGIC)                                                                                 \
+	static const char *tree##_verify(const struct geometry *geo, const void *data, size_t bytes,            \
+					 daddr_u64 daddr)                                                       \
+	{                                                                                                       \
+		return short_verify(geo, data, bytes, daddr, MAGIC, &geo->tree);                                \
+	}                                                                                                       \
+	const struct block_type block_##tree = {                                                                \
+		.name = #tree,                                                                                  \
+		.log_type = XFS_BLFT_BTREE_BUF,                                                                 \
+		.crc_off = XFS_BTREE_SBLOCK_CRC_OFF,                                                            \
+		.lsn_off = offsetof(struct xfs_btree_block, bb_u.s.bb_lsn),                                     \
+		.verify = tree##_verify,                                                                        \
 	}
 
 SHORT_TREE(bnobt, XFS_ABTB_CRC_MAGIC);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Directory blocks that hold names: data blocks, and the single block of a small directory, which also holds its index.
+ * Directory blocks that hold names: data blocks, and the single block of a small directory, which also holds its
+ * index.
  * (XFS: __xfs_dir3_data_check.)
  *
- *	data   | header, 3 largest holes | name or hole | name or hole | ...                              |
- *	block  | header, 3 largest holes | name or hole | ...  | hash, address | ... | count, stale count |
+ *	data   | header, 3 largest holes | name or hole | name or hole | ...                       |
+ *	block  | header, 3 largest holes | name or hole | ... | hash, address | ... | count, stale |
  *
- * The walk visits every name and hole.  After it, no name, tag, hole or index entry can lead outside the block, no two
- * holes touch, and the header's holes are the largest.
+ * The walk visits every name and hole.  After it, no name, tag, hole or index entry can lead outside the block, no
+ * two holes touch, and the header's holes are the largest.
  */
 #include "verify.h"
 

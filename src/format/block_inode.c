@@ -2,10 +2,10 @@
 /*
  * A cluster of inodes, the unit in which inodes are read and written.  (XFS: xfs_inode_buf_ops.)
  *
- * Every inode in it, free ones too, has its own magic number, checksum and LSN.  Sealing the cluster sets the checksums
- * only: the LSN of an inode says which of its log items recovery may skip, so it belongs to whoever copies that inode
- * into the cluster, never to the cluster's own write.  Setting it here would make recovery skip newer changes of a
- * neighbour that is still in the log alone.
+ * Every inode in it, free ones too, has its own magic number, checksum and LSN.  Sealing the cluster sets the
+ * checksums only: the LSN of an inode says which of its log items recovery may skip, so it belongs to whoever copies
+ * that inode into the cluster, never to the cluster's own write.  Setting it here would make recovery skip newer
+ * changes of a neighbour that is still in the log alone.
  */
 #include <userxfs/format/crc32c.h>
 

@@ -3,8 +3,8 @@
  * File contents that are metadata: the target of a long symlink, the value of a large extended attribute.
  * (XFS: xfs_symlink_buf_ops, xfs_attr3_rmt_buf_ops.)
  *
- * A symlink has one header for each of its extents.  An attribute value has one in every filesystem block, so that the
- * number of blocks follows from the length alone:
+ * A symlink has one header for each of its extents.  An attribute value has one in every filesystem block, so that
+ * the number of blocks follows from the length alone:
  *
  *	block 0           block 1           block 2
  *	| hdr | value ... | hdr | value ... | hdr | value, unused |

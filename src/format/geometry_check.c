@@ -27,17 +27,22 @@ bool superblock_check_identity(const struct xfs_dsb *sb, size_t bytes, struct re
 		return false;
 	}
 	if (version != XFS_SB_VERSION_5) {
-		reason_set(why, "XFS version %u is not supported, only version 5; mount it with the kernel or convert it "
-				"(copy the files to a volume made by a current mkfs.xfs)",
+		reason_set(why,
+			   "XFS version %u is not supported, only version 5; mount it with the kernel or convert it "
+			   "(copy the files to a volume made by a current mkfs.xfs)",
 			   version);
 		return false;
 	}
-	if (!is_power_of_two(sector_bytes) || sector_bytes < XFS_MIN_SECTORSIZE || sector_bytes > XFS_MAX_SECTORSIZE) {
-		reason_set(why, "the superblock is damaged (impossible sector size %u); run xfs_repair", sector_bytes);
+	if (!is_power_of_two(sector_bytes) || sector_bytes < XFS_MIN_SECTORSIZE ||
+	    sector_bytes > XFS_MAX_SECTORSIZE) {
+		reason_set(why, "the superblock is damaged (impossible sector size %u); run xfs_repair",
+			   sector_bytes);
 		return false;
 	}
 	if (sector_bytes > bytes) {
-		reason_set(why, "the image ends within its superblock (%u bytes wanted, %zu there); the image is truncated",
+		reason_set(why,
+			   "the image is truncated: it ends within its superblock (%u bytes wanted, %zu there); "
+			   "fetch or restore the whole image",
 			   sector_bytes, bytes);
 		return false;
 	}
@@ -173,8 +178,9 @@ bool superblock_check_numbers(const struct xfs_dsb *sb, uint64_t device_bytes, s
 
 	want_bytes = be64_to_cpu(sb->sb_dblocks) << sb->sb_blocklog;
 	if (device_bytes && want_bytes > device_bytes) {
-		reason_set(why, "the image is truncated: the volume has %llu bytes, the image only %llu (%llu are missing); "
-				"fetch or restore the whole image",
+		reason_set(why,
+			   "the image is truncated: the volume has %llu bytes, the image only %llu (%llu are "
+			   "missing); fetch or restore the whole image",
 			   (unsigned long long)want_bytes, (unsigned long long)device_bytes,
 			   (unsigned long long)(want_bytes - device_bytes));
 		return false;

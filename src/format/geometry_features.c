@@ -3,7 +3,7 @@
  * Which volumes this program may touch: version, feature masks, states.
  *
  * A v5 superblock has four feature masks.  An unknown bit means: compat, nothing; ro_compat, reading is safe;
- * incompat, hands off; log_incompat, hands off too, because the log holds, or is about to hold, what we cannot replay.
+ * incompat, hands off; log_incompat, hands off too, because the log may hold what this program cannot replay.
  */
 #include "geometry_private.h"
 
@@ -27,11 +27,11 @@ static const struct feature foreign_incompat[] = {
 	{ XFS_SB_FEAT_INCOMPAT_ZONE_GAPS, "zone gaps", "6.15" },
 };
 
-#define V5_VERSION_BITS                                                                                               \
-	(XFS_SB_VERSION_NLINKBIT | XFS_SB_VERSION_ALIGNBIT | XFS_SB_VERSION_LOGV2BIT | XFS_SB_VERSION_EXTFLGBIT |     \
+#define V5_VERSION_BITS                                                                                         \
+	(XFS_SB_VERSION_NLINKBIT | XFS_SB_VERSION_ALIGNBIT | XFS_SB_VERSION_LOGV2BIT | XFS_SB_VERSION_EXTFLGBIT |\
 	 XFS_SB_VERSION_DIRV2BIT | XFS_SB_VERSION_MOREBITSBIT)
-#define V5_FEATURES2                                                                                                  \
-	(XFS_SB_VERSION2_LAZYSBCOUNTBIT | XFS_SB_VERSION2_ATTR2BIT | XFS_SB_VERSION2_PROJID32BIT |                    \
+#define V5_FEATURES2                                                                                            \
+	(XFS_SB_VERSION2_LAZYSBCOUNTBIT | XFS_SB_VERSION2_ATTR2BIT | XFS_SB_VERSION2_PROJID32BIT |              \
 	 XFS_SB_VERSION2_CRCBIT)
 
 void reason_set(struct reason *why, const char *format, ...)
@@ -66,7 +66,8 @@ static void refuse_incompat(uint32_t unknown, struct reason *why)
 	}
 	if (rest) {
 		list_add(names, sizeof(names), "a feature without a name here");
-		reason_set(why, "unknown incompatible features (0x%x): %s; mount with a newer userxfs or a newer Linux",
+		reason_set(why,
+			   "unknown incompatible features (0x%x): %s; mount with a newer userxfs or a newer Linux",
 			   unknown, names);
 		return;
 	}
@@ -97,13 +98,15 @@ enum geometry_verdict superblock_check_features(const struct xfs_dsb *sb, struct
 	}
 	if (log_incompat) {
 		reason_set(why,
-			   "unknown incompatible log features (0x%x); mount and unmount once with the Linux that wrote it",
+			   "unknown incompatible log features (0x%x); mount and unmount it once with the Linux that "
+			   "wrote it",
 			   log_incompat);
 		return GEOMETRY_REFUSED;
 	}
 	if (!has_v5_masks(sb)) {
-		reason_set(why, "the superblock's feature words contradict each other (versionnum 0x%x, features2 0x%x); "
-				"run xfs_repair",
+		reason_set(why,
+			   "the superblock's feature words contradict each other (versionnum 0x%x, features2 0x%x); "
+			   "run xfs_repair",
 			   be16_to_cpu(sb->sb_versionnum), be32_to_cpu(sb->sb_features2));
 		return GEOMETRY_REFUSED;
 	}
@@ -116,7 +119,8 @@ enum geometry_verdict superblock_check_features(const struct xfs_dsb *sb, struct
 		return GEOMETRY_REFUSED;
 	}
 	if (be16_to_cpu(sb->sb_versionnum) & XFS_SB_VERSION_BORGBIT) {
-		reason_set(why, "case-insensitive names (mkfs.xfs -n version=ci) are not supported; mount it with the kernel");
+		reason_set(why, "case-insensitive names (mkfs.xfs -n version=ci) are not supported; "
+				"mount it with the kernel");
 		return GEOMETRY_REFUSED;
 	}
 	if (sb->sb_rblocks || sb->sb_rextents || sb->sb_rbmblocks) {

@@ -4,9 +4,10 @@
  * Metadata block types: how each is verified when it is read, and sealed (LSN, CRC) and verified again when it is
  * written.  Pure functions over bytes.  (XFS: xfs_buf_ops and the verifiers of libxfs.)
  *
- * A verifier believes nothing: magic, UUID, owner where the block can know it, its own disk address, counts, offsets and
- * bounds, so that no later code can be led outside the block.  It returns NULL or a constant string that says what is
- * wrong.
+ * A verifier believes nothing: magic, UUID, owner where the block can know it, its own disk address, counts, offsets
+ * and bounds, so that no later code can be led outside the block.  It returns NULL or a constant string that says
+ * what is wrong.  Not checked: the order of B+tree records and where pointers lead, in other blocks; that the owner
+ * is the inode the block was reached from.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -60,9 +61,9 @@ int block_verify_read(const struct block_type *type, const struct geometry *geo,
 int block_verify_write(const struct block_type *type, const struct geometry *geo, const void *data, size_t bytes,
 		       daddr_u64 daddr);
 /*
- * Sets LSN and CRC.  Inode clusters and dquot blocks: the CRC of every inode or dquot, no LSN (di_lsn and dd_lsn belong to
- * whoever copies one into the block: recovery skips the items of that one by it).  Remote attribute values: the LSN is
- * always NULLCOMMITLSN, because they are not logged.
+ * Sets LSN and CRC.  Inode clusters and dquot blocks: the CRC of every inode or dquot, no LSN (di_lsn and dd_lsn
+ * belong to whoever copies one into the block: recovery skips the items of that one by it).  Remote attribute values:
+ * the LSN is always NULLCOMMITLSN, because they are not logged.
  */
 void block_seal(const struct block_type *type, const struct geometry *geo, void *data, size_t bytes, lsn_t lsn);
 
@@ -79,8 +80,8 @@ const char *dinode_verify(const struct geometry *geo, struct inum ino, const str
 void dinode_seal(const struct geometry *geo, struct xfs_dinode *dip);
 bool dinode_crc_is_valid(const struct geometry *geo, const struct xfs_dinode *dip);
 /*
- * Inline forms; NULL or the reason.  @bytes: di_size for directories and symlinks, the fork's space for attributes (whose
- * header says how much of it is used).
+ * Inline forms; NULL or the reason.  @bytes: di_size for directories and symlinks, the fork's space for attributes
+ * (whose header says how much of it is used).
  */
 const char *dir_sf_verify(const struct geometry *geo, struct inum ino, const void *data, size_t bytes);
 const char *attr_sf_verify(const void *data, size_t bytes);

@@ -104,8 +104,8 @@ enum geometry_verdict {
 };
 
 /*
- * Decodes and checks a superblock whose bytes @sb come from the start of the volume: @sb_bytes of them, at least 512 and
- * enough for the volume's sector (XFS_MAX_SECTORSIZE always is), aligned to 8.
+ * Decodes and checks a superblock whose bytes @sb come from the start of the volume: @sb_bytes of them, at least 512
+ * and enough for the volume's sector (XFS_MAX_SECTORSIZE always is), aligned to 8.
  * @device_bytes: size of the device, to refuse truncated images; 0 when unknown.
  *
  * Anything but GEOMETRY_OK leaves one sentence for the user in @why: what is wrong and what would help.  Features are

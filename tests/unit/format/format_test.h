@@ -33,6 +33,7 @@ struct mapped_image {
 /* Decodes the superblock and maps the whole file, read-only. */
 static inline void mapped_image_open(struct mapped_image *image, char *path)
 {
+	enum geometry_verdict verdict;
 	char why[256];
 	struct stat st;
 
@@ -43,8 +44,8 @@ static inline void mapped_image_open(struct mapped_image *image, char *path)
 	image->bytes = (size_t)st.st_size;
 	image->data = mmap(NULL, image->bytes, PROT_READ, MAP_SHARED, image->fd, 0);
 	assert_ptr_not_equal(image->data, MAP_FAILED);
-	assert_int_equal(geometry_decode(image->data, XFS_MAX_SECTORSIZE, image->bytes, &image->geo, why, sizeof(why)),
-			 GEOMETRY_OK);
+	verdict = geometry_decode(image->data, XFS_MAX_SECTORSIZE, image->bytes, &image->geo, why, sizeof(why));
+	assert_int_equal(verdict, GEOMETRY_OK);
 }
 
 static inline void mapped_image_create(struct mapped_image *image, uint64_t bytes, const char *mkfs_args)

@@ -90,7 +90,8 @@ static inline const struct block_kind *kind_at(const struct mapped_image *image,
 	bool is_block_start = (daddr << SECTOR_UNIT_LOG) % image->geo.block_bytes == 0;
 
 	for (size_t i = 0; i < ARRAY_COUNT(block_kinds); i++)
-		if ((is_block_start || block_kinds[i].unit == UNIT_SECTOR) && is_kind(&block_kinds[i], image, p, daddr))
+		if ((is_block_start || block_kinds[i].unit == UNIT_SECTOR) &&
+		    is_kind(&block_kinds[i], image, p, daddr))
 			return &block_kinds[i];
 	return NULL;
 }

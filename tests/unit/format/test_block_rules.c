@@ -43,41 +43,41 @@ static void *copy_header(unsigned sector, daddr_u64 *where)
 	return copy;
 }
 
+/* The AGF is refused with @words; then it is made good again. */
+static void assert_agf(struct xfs_agf *agf, const struct xfs_agf *good, daddr_u64 where, const char *words)
+{
+	assert_string_equal(block_agf.verify(geo, agf, geo->sector_bytes, where), words);
+	*agf = *good;
+}
+
 static void agf_rules(void **state)
 {
 	daddr_u64 where;
 	struct xfs_agf *agf = copy_header(1, &where), good = *agf;
 
-#define ASSERT_AGF(words)                                                                                             \
-	do {                                                                                                          \
-		assert_string_equal(block_agf.verify(geo, agf, geo->sector_bytes, where), words);                     \
-		*agf = good;                                                                                          \
-	} while (0)
-
 	assert_null(block_agf.verify(geo, agf, geo->sector_bytes, where));
 	agf->agf_versionnum = cpu_to_be32(2);
-	ASSERT_AGF("wrong version");
+	assert_agf(agf, &good, where, "wrong version");
 	agf->agf_seqno = 0;
-	ASSERT_AGF("belongs to another AG");
+	assert_agf(agf, &good, where, "belongs to another AG");
 	agf->agf_length = cpu_to_be32(geo->ag_blocks - 1);
-	ASSERT_AGF("wrong AG length");
+	assert_agf(agf, &good, where, "wrong AG length");
 	agf->agf_flfirst = cpu_to_be32(agfl_slots(geo));
-	ASSERT_AGF("free list outside the AGFL");
+	assert_agf(agf, &good, where, "free list outside the AGFL");
 	agf->agf_flcount = cpu_to_be32(agfl_slots(geo) + 1);
-	ASSERT_AGF("free list outside the AGFL");
+	assert_agf(agf, &good, where, "free list outside the AGFL");
 	agf->agf_longest = cpu_to_be32(be32_to_cpu(agf->agf_freeblks) + 1);
-	ASSERT_AGF("more free blocks than blocks");
+	assert_agf(agf, &good, where, "more free blocks than blocks");
 	agf->agf_freeblks = cpu_to_be32(geo->ag_blocks + 1);
-	ASSERT_AGF("more free blocks than blocks");
+	assert_agf(agf, &good, where, "more free blocks than blocks");
 	agf->agf_roots[XFS_BTNUM_BNOi] = cpu_to_be32(geo->ag_blocks);
-	ASSERT_AGF("impossible bnobt root");
+	assert_agf(agf, &good, where, "impossible bnobt root");
 	agf->agf_levels[XFS_BTNUM_CNTi] = cpu_to_be32(geo->cntbt.max_levels + 1);
-	ASSERT_AGF("impossible cntbt root");
+	assert_agf(agf, &good, where, "impossible cntbt root");
 	agf->agf_levels[XFS_BTNUM_RMAPi] = 0;
-	ASSERT_AGF("impossible rmapbt root");
+	assert_agf(agf, &good, where, "impossible rmapbt root");
 	agf->agf_refcount_root = 0;
-	ASSERT_AGF("impossible refcountbt root");
-#undef ASSERT_AGF
+	assert_agf(agf, &good, where, "impossible refcountbt root");
 	/* The same bytes as the AGF of AG 0, or read from a sector that holds another header. */
 	assert_non_null(block_agf.verify(geo, agf, geo->sector_bytes, ag_header_daddr(geo, 0, 1)));
 	assert_non_null(block_agf.verify(geo, agf, geo->sector_bytes, ag_header_daddr(geo, 1, 2)));
@@ -91,7 +91,8 @@ static void agi_rules(void **state)
 
 	assert_null(block_agi.verify(geo, agi, geo->sector_bytes, where));
 	agi->agi_unlinked[63] = cpu_to_be32(1);
-	assert_string_equal(block_agi.verify(geo, agi, geo->sector_bytes, where), "unlinked list starts outside the AG");
+	assert_string_equal(block_agi.verify(geo, agi, geo->sector_bytes, where),
+			    "unlinked list starts outside the AG");
 	*agi = good;
 	agi->agi_freecount = cpu_to_be32(be32_to_cpu(agi->agi_count) + 1);
 	assert_string_equal(block_agi.verify(geo, agi, geo->sector_bytes, where), "impossible inode counts");

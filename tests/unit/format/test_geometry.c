@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Geometry of volumes made by mkfs.xfs, compared with what xfs_db prints and with the kernel's numbers worked out by hand.
+ * Geometry of volumes made by mkfs.xfs, compared with what xfs_db prints and with the kernel's numbers worked out by
+ * hand.
  */
 #include "format_test.h"
 
@@ -132,7 +133,7 @@ static void records_per_block_agree_with_xfs_db(void **state)
 		while (fgets(line, sizeof(line), pipe)) {
 			const struct btree_limits *limits;
 
-			if (sscanf(line, "%31[a-z]: %15s case per %u-byte block: %u records (leaf) / %u keyptrs (node)",
+			if (sscanf(line, "%31[a-z]: %15s case per %u-byte block: %u records (leaf) / %u keyptrs",
 				   name, kind, &block_bytes, &leaf, &node) != 5)
 				continue;
 			limits = limits_named(&image.geo, name);

@@ -74,7 +74,7 @@ static void other_bytes_are_not_a_volume(void **state)
 
 static void version_4_is_refused_with_a_way_out(void **state)
 {
-	char *path = image_create(300 * MIB, "-m crc=0,finobt=0,rmapbt=0,reflink=0,inobtcount=0,bigtime=0 >/dev/null 2>&1");
+	char *path = image_create(300 * MIB, "-m crc=0,finobt=0,reflink=0,bigtime=0 >/dev/null 2>&1");
 	uint64_t sector[SB_BYTES / 8];
 	struct geometry geo;
 	char why[256];

@@ -207,13 +207,19 @@ static struct tx_reservation reservation(uint32_t log_bytes, uint32_t log_count)
 	return (struct tx_reservation){ .log_bytes = log_bytes, .log_count = log_count };
 }
 
+/* More rolls of chains that map extents: for mapping, reverse mapping and reference count intents. */
+static uint32_t intent_rolls(geo_t geo)
+{
+	return (geo->has_reflink || geo->has_rmapbt) + geo->has_reflink + geo->has_rmapbt;
+}
+
 void tx_reservations_init(const struct geometry *geo, struct tx_reservations *out)
 {
 	uint32_t create = create_bytes(geo);
 
 	*out = (struct tx_reservations){
-		.write = reservation(write_bytes(geo), 2),
-		.truncate = reservation(truncate_bytes(geo), 2),
+		.write = reservation(write_bytes(geo), 2 + intent_rolls(geo)),
+		.truncate = reservation(truncate_bytes(geo), 2 + intent_rolls(geo)),
 		.rename = reservation(rename_bytes(geo), 2),
 		.link = reservation(link_bytes(geo), 2),
 		.remove = reservation(remove_bytes(geo), 2),

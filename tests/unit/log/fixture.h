@@ -42,14 +42,15 @@ static inline void fixture_mount(struct fixture *f, const struct log_options *op
 {
 	struct device_options device_options = { .engine = DEVICE_ENGINE_SYNC };
 	struct log_options defaults = { .record_bytes = 0 };
-	char sb[512], why[256];
+	char sb[4096], why[256];
 
 	assert_int_equal(device_open(f->path, &device_options, &f->dev), 0);
 	f->log_dev = f->dev;
 	if (f->log_path)
 		assert_int_equal(device_open(f->log_path, &device_options, &f->log_dev), 0);
 	assert_int_equal(device_read(f->dev, 0, sb, sizeof(sb)), 0);
-	assert_int_equal(geometry_decode(sb, sizeof(sb), f->dev->size_bytes, &f->geo, why, sizeof(why)), GEOMETRY_OK);
+	if (geometry_decode(sb, sizeof(sb), f->dev->size_bytes, &f->geo, why, sizeof(why)) != GEOMETRY_OK)
+		fail_msg("%s", why);
 	assert_int_equal(buffer_cache_create(f->dev, &f->geo, 8 << 20, &f->cache), 0);
 	assert_int_equal(log_find_head(f->log_dev, fixture_log_off(f), &f->geo, &f->head), 0);
 	assert_int_equal(f->head.state, LOG_CLEAN);

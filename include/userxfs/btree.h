@@ -148,6 +148,11 @@ int btree_get_rec(struct btree_cursor *cur, union btree_rec *rec, bool *found);
 int btree_increment(struct btree_cursor *cur, uint32_t level, bool *found);
 int btree_decrement(struct btree_cursor *cur, uint32_t level, bool *found);
 
+/* Whether the path's block at @level is the last of its level. */
+bool btree_is_last_block(const struct btree_cursor *cur, uint32_t level);
+/* The block under the path at @level has @count entries; the cursor may be set to any of them by path[level].index. */
+uint32_t btree_entry_count(const struct btree_cursor *cur, uint32_t level);
+
 /*
  * Changes; all need a transaction.
  *

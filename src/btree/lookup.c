@@ -181,3 +181,18 @@ int btree_decrement(struct btree_cursor *cur, uint32_t level, bool *found)
 	*found = true;
 	return 0;
 }
+
+bool btree_is_last_block(const struct btree_cursor *cur, uint32_t level)
+{
+	struct node n = path_node(cur, level);
+	union btree_ptr right = node_sibling(cur, &n, SIDE_RIGHT);
+
+	return ptr_is_none(cur, &right);
+}
+
+uint32_t btree_entry_count(const struct btree_cursor *cur, uint32_t level)
+{
+	struct node n = path_node(cur, level);
+
+	return node_count(&n);
+}

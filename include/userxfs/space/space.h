@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <userxfs/base/lock.h>
 #include <userxfs/buffer.h>
 #include <userxfs/format/geometry.h>
 #include <userxfs/log/log.h>
@@ -27,22 +28,22 @@ enum ag_reservation {
 };
 
 /*
- * One allocation group in memory.  Summaries mirror its AGF and AGI and are right while their buffers are unlocked;
- * without the buffer's lock they are hints.
+ * One allocation group in memory.  Summaries mirror its AGF and AGI; they change only with these locked, and read
+ * without the lock they are hints.
  */
 struct ag {
 	struct space *space;
 	agno_t agno;
 	agblk_t blocks;
 	agino_t agino_first, agino_end;
-	bool agf_loaded, agi_loaded;	/* summaries valid */
-	uint32_t free_blocks;		/* AGF */
-	uint32_t longest;
-	uint32_t agfl_count;
-	uint32_t btree_blocks;		/* blocks of bnobt and cntbt besides their roots */
-	uint8_t bno_level, cnt_level, rmap_level, refcount_level;
-	uint32_t refcount_blocks;
-	uint32_t inodes, free_inodes;	/* AGI */
+	_Atomic bool agf_loaded, agi_loaded;	/* summaries valid */
+	_Atomic uint32_t free_blocks;		/* AGF; blocks of the AGFL and of the trees are not among them */
+	_Atomic uint32_t longest;
+	_Atomic uint32_t agfl_count;
+	_Atomic uint32_t btree_blocks;		/* blocks of bnobt, cntbt and rmapbt besides their roots */
+	_Atomic uint8_t bno_level, cnt_level, rmap_level, refcount_level;
+	_Atomic uint32_t rmap_blocks, refcount_blocks;
+	_Atomic uint32_t inodes, free_inodes;	/* AGI */
 	/* Where the last inode was found, for the next search (XFS: pagl_*); AGI locked; NULLAGINO at first.  ialloc's. */
 	uint32_t last_search_parent, last_search_left, last_search_right;
 	/* The finobt's share of the metadata reservation could not be had: it allocates like anybody else (XFS:
@@ -50,30 +51,39 @@ struct ag {
 	bool finobt_unreserved;
 	/* Reservations, in blocks (XFS: pag_meta_resv, pag_rmapbt_resv); changed with the AGF locked. */
 	struct ag_pool {
-		uint32_t asked, reserved, used;
+		uint32_t asked;
+		_Atomic uint32_t reserved;	/* of those, not used by the trees yet */
+		uint32_t hidden;		/* what was taken from the free counter for it */
 	} metadata, rmapbt;
-	struct mutex busy_lock;		/* RANK_SPACE */
-	void *busy;			/* freed blocks whose freeing is not on disk yet: alloc's */
+
+	/* Blocks whose freeing is not on disk yet (XFS: busy extents). */
+	struct mutex busy_lock;			/* RANK_SPACE */
+	struct busy_extent *busy;		/* [busy_lock] the root of a treap by block */
+	uint64_t busy_generation;		/* [busy_lock] raised whenever blocks cease to be busy */
 };
 
-/* In-memory only: sets up the AGs.  Reads nothing. */
+/* In-memory only: sets up the AGs.  Reads nothing.  -ENOMEM. */
 int space_create(struct buffer_cache *cache, const struct geometry *geo, struct space **out);
+/* The log is gone or quiesced: nothing is busy any more.  NULL is fine. */
 void space_destroy(struct space *space);
 
 /*
  * Loads the counters: from @sb (its lazy counters are trusted: the volume was cleanly unmounted) or, when
- * @recount, from all AG headers.  Takes the reserve pool out of the free counter.
+ * @recount, from all AG headers.
  */
 int space_load(struct space *space, const struct xfs_dsb *sb, bool recount);
 /*
- * Read-write mounts: binds to the log, computes and takes the per-AG reservations (XFS: xfs_fs_reserve_ag_blocks); reads
- * the tree sizes that it needs (with inobt_counts no tree is walked).  A volume too full for them mounts with a warning,
- * like XFS.
+ * Read-write mounts: binds to the log, reads all AG headers, takes the reserve pool out of the free counter, then the
+ * per-AG reservations (XFS: xfs_fs_reserve_ag_blocks); reads the tree sizes that it needs (with inobt_counts no tree is
+ * walked).  A volume too full for them mounts with a warning, like XFS.
  */
 int space_start(struct space *space, struct log *log);
 /* Gives the per-AG reservations and the pool back to the counter (unmount, remount read-only). */
 void space_stop(struct space *space);
-/* Writes the counters into the superblock, logged in a transaction of its own (unmount, freeze). */
+/*
+ * Writes the counters into the superblock, logged in a transaction of its own (unmount, freeze).  They are the sums over
+ * all AGs, which is what xfs_repair counts; nothing else may be running.
+ */
 int space_log_superblock(struct space *space);
 
 struct ag *space_ag(struct space *space, agno_t agno);

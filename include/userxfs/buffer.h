@@ -112,6 +112,9 @@ int buffer_read(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, con
 		struct buffer **out);
 int buffer_read_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,
 		     const struct block_type *type, struct buffer **out);
+/* Like buffer_read(), but does not wait for the lock: *out = NULL when somebody has it.  May wait for the read. */
+int buffer_try_read(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, const struct block_type *type,
+		    struct buffer **out);
 /* Starts reading without waiting; errors are forgotten. */
 void buffer_readahead(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, const struct block_type *type);
 

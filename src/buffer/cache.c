@@ -316,7 +316,7 @@ static int find_or_create(struct buffer_cache *cache, const struct buffer_map *m
 {
 	struct buffer_shard *shard = shard_of(cache, maps[0].daddr);
 	struct buffer *found, *evicted, *fresh = NULL;
-	bool may_create = mode == LOOKUP_CREATE || mode == LOOKUP_NEW;
+	bool may_create = mode == LOOKUP_CREATE || mode == LOOKUP_CREATE_TRY || mode == LOOKUP_NEW;
 	int err;
 
 	*made = false;
@@ -351,10 +351,10 @@ static int find_or_create(struct buffer_cache *cache, const struct buffer_map *m
 	return err;
 }
 
-/* Waits for the lock; false: LOOKUP_TRY and somebody has it. */
+/* Waits for the lock; false: it was only to be tried, and somebody has it. */
 static bool lock_found(struct buffer *buf, enum lookup_mode mode)
 {
-	if (mode == LOOKUP_TRY) {
+	if (mode == LOOKUP_TRY || mode == LOOKUP_CREATE_TRY) {
 		if (!buffer_trylock(buf))
 			return false;
 	} else {

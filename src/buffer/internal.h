@@ -45,6 +45,7 @@ enum lookup_mode {
 	LOOKUP_CREATE,			/* make it when it is not there; wait for its lock */
 	LOOKUP_FIND,			/* *out = NULL when it is not there; wait for its lock */
 	LOOKUP_TRY,			/* *out = NULL when it is not there or locked */
+	LOOKUP_CREATE_TRY,		/* make it when it is not there; *out = NULL when it is locked */
 	LOOKUP_NEW,			/* *out = NULL when it is there */
 };
 

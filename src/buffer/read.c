@@ -148,16 +148,18 @@ static int check_type(struct buffer *buf, const struct block_type *type)
 	return err;
 }
 
-int buffer_read_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,
-		     const struct block_type *type, struct buffer **out)
+/* @mode: LOOKUP_CREATE or LOOKUP_CREATE_TRY. */
+static int read_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,
+		     const struct block_type *type, enum lookup_mode mode, struct buffer **out)
 {
 	struct buffer *buf;
 	int err;
 
-	err = buffer_lookup(cache, maps, map_count, LOOKUP_CREATE, &buf);
+	err = buffer_lookup(cache, maps, map_count, mode, &buf);
 	if (err)
 		return err;
-	err = is_valid(buf) ? check_type(buf, type) : read_now(buf, type);
+	if (buf)
+		err = is_valid(buf) ? check_type(buf, type) : read_now(buf, type);
 	if (err) {
 		buffer_release(buf);
 		return err;
@@ -166,10 +168,24 @@ int buffer_read_maps(struct buffer_cache *cache, const struct buffer_map *maps, 
 	return 0;
 }
 
+int buffer_read_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,
+		     const struct block_type *type, struct buffer **out)
+{
+	return read_maps(cache, maps, map_count, type, LOOKUP_CREATE, out);
+}
+
 int buffer_read(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, const struct block_type *type,
 		struct buffer **out)
 {
 	struct buffer_map map = { .daddr = daddr, .count = count };
 
-	return buffer_read_maps(cache, &map, 1, type, out);
+	return read_maps(cache, &map, 1, type, LOOKUP_CREATE, out);
+}
+
+int buffer_try_read(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, const struct block_type *type,
+		    struct buffer **out)
+{
+	struct buffer_map map = { .daddr = daddr, .count = count };
+
+	return read_maps(cache, &map, 1, type, LOOKUP_CREATE_TRY, out);
 }

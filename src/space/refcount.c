@@ -10,6 +10,7 @@
  * The range is worked off in pieces, each inside one record or one gap.  A piece leaves a head and a tail of its
  * record at the ends of the range only; there, too, it may have become like the record next to it and melt into it.
  */
+#include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
 
 #include "refcountbt.h"
@@ -199,6 +200,14 @@ static uint64_t free_space_log_blocks(const struct geometry *geo)
 	return blocks + (geo->has_rmapbt ? 2ull * geo->rmapbt.max_levels - 1 : 0);
 }
 
+/* The least of the reservations that transactions which change counts have. */
+static uint32_t log_reservation(const struct btree_cursor *cur)
+{
+	const struct tx_reservations *res = log_reservations(tx_log(cur->tx));
+
+	return (uint32_t)min_u64(res->write.log_bytes, res->truncate.log_bytes);
+}
+
 /* A guess: too large costs a roll, too small the volume.  The first change always fits. */
 static bool has_log_space(const struct btree_cursor *cur, const struct refcount_budget *budget)
 {
@@ -206,7 +215,7 @@ static bool has_log_space(const struct btree_cursor *cur, const struct refcount_
 	uint64_t blocks = budget->shape_changes * free_space_log_blocks(geo) + geo->refcountbt.max_levels;
 	uint64_t needed = (blocks << geo->block_log) + (uint64_t)budget->changes * CHANGE_LOG_BYTES;
 
-	return !budget->changes || needed < tx_log_reservation(cur->tx);
+	return !budget->changes || needed < log_reservation(cur);
 }
 
 int refcount_adjust(struct btree_cursor *cur, struct refcount_budget *budget, agblk_t *agblk, uint32_t *count,

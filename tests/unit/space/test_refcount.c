@@ -184,7 +184,7 @@ static uint32_t used_extent(agblk_t *agblk)
 static void any_order_of_operations(uint32_t max_leaf, uint32_t max_node, uint32_t log_reservation, unsigned steps)
 {
 	toy_ag_create(max_leaf, max_node);
-	toy.log_reservation = log_reservation;
+	toy_set_log_reservation(log_reservation);
 	memset(&model, 0, sizeof(model));
 	use_all();
 	for (unsigned step = 0; step < steps; step++) {
@@ -223,7 +223,7 @@ static void continued_work_gives_the_same(void **state)
 	any_order_of_operations(6, 6, 1, 2000);
 	any_order_of_operations(6, 6, 12000, 2000);
 	setup(NULL);
-	toy.log_reservation = 1;
+	toy_set_log_reservation(1);
 	use_all();
 	for (agblk_t i = 500; i < 600; i += 10)
 		adjust(i, 5, 1);

@@ -49,9 +49,14 @@ struct buffer_cache *tx_cache(struct tx *tx)
 	return NULL;
 }
 
-uint32_t tx_log_reservation(const struct tx *tx)
+struct log *tx_log(struct tx *tx)
 {
-	return toy.log_reservation;
+	return NULL;
+}
+
+const struct tx_reservations *log_reservations(const struct log *log)
+{
+	return &toy.reservations;
 }
 
 int tx_buffer_read(struct tx *tx, daddr_u64 daddr, uint32_t count, const struct block_type *type, struct buffer **out)
@@ -209,6 +214,11 @@ void space_free_deferred(struct tx *tx, struct space *space, struct fsblk start,
 
 /* ---- life ---- */
 
+void toy_set_log_reservation(uint32_t log_bytes)
+{
+	toy.reservations.write.log_bytes = toy.reservations.truncate.log_bytes = log_bytes;
+}
+
 static void set_limits(struct btree_limits *limits, uint32_t max_leaf, uint32_t max_node)
 {
 	*limits = (struct btree_limits){ .max_leaf = max_leaf, .min_leaf = max_leaf / 2, .max_node = max_node,
@@ -249,7 +259,7 @@ void toy_ag_create(uint32_t max_leaf, uint32_t max_node)
 	};
 	set_limits(&toy.geo.rmapbt, max_leaf, max_node);
 	set_limits(&toy.geo.refcountbt, max_leaf, max_node);
-	toy.log_reservation = 1u << 20;
+	toy_set_log_reservation(1u << 20);
 	toy.ag.blocks = TOY_BLOCKS;
 	toy.ag.space = (void *)&toy;
 	toy.ag.rmap_level = toy.ag.refcount_level = 1;

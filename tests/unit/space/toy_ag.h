@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <userxfs/log/log.h>
 #include <userxfs/log/tx.h>
 #include <userxfs/space/alloc.h>
 
@@ -23,7 +24,7 @@ struct toy_ag {
 	struct xfs_agf agf_data;
 	uint32_t tree_blocks;		/* allocated */
 	uint32_t accounted;		/* of those, against the reservation of the rmapbt */
-	uint32_t log_reservation;	/* answer of tx_log_reservation() */
+	struct tx_reservations reservations;
 	/* space_free_deferred(): how often each block was freed. */
 	uint8_t freed[TOY_BLOCKS];
 };
@@ -33,6 +34,8 @@ extern struct toy_ag toy;
 /* An empty rmapbt and refcountbt with at most @max_leaf records and @max_node keys a block. */
 void toy_ag_create(uint32_t max_leaf, uint32_t max_node);
 void toy_ag_destroy(void);
+/* Of a transaction that changes reference counts. */
+void toy_set_log_reservation(uint32_t log_bytes);
 struct tx *toy_tx(void);
 /* Lets go of all buffers. */
 void toy_ag_commit(void);

@@ -216,8 +216,8 @@ void inode_cache_set_wake(struct inode_cache *cache, void (*wake)(void *context)
 unsigned inode_reclaim_pass(struct inode_cache *cache);
 /* Drops everything unused (unmount). */
 void inode_cache_drop(struct inode_cache *cache);
-/* Tags: inodes with EOFBLOCKS or COWBLOCKS, per AG.  Calls @visit for each, with a reference of its own to put; stops when it
- * returns nonzero, and returns that. */
+/* Tags: inodes with EOFBLOCKS or COWBLOCKS, per AG.  Calls @visit for each, referenced meanwhile; stops when it returns
+ * nonzero, and returns that. */
 void inode_set_tag(struct inode *inode, uint32_t flag);
 void inode_clear_tag(struct inode *inode, uint32_t flag);
 int inode_for_each_tagged(struct inode_cache *cache, uint32_t flags, int (*visit)(struct inode *, void *), void *context);

@@ -15,10 +15,22 @@
 #include <userxfs/inode.h>
 #include <userxfs/xattr.h>
 
+/* What rooms that know about data do for this one; all optional. */
+struct namespace_hooks {
+	/* The last reference to an inode that still has a name went: frees blocks past EOF, copy-on-write preallocation. */
+	void (*trim)(struct inode *inode);
+	/* An unlinked inode is about to be freed: drops its page cache without writing it. */
+	void (*discard)(struct inode *inode);
+	/* A reservation failed: writes delayed data, frees preallocation.  Called without locks; tried once more after it. */
+	void (*make_space)(void *context);
+	void *context;
+};
+
 struct namespace {
 	struct inode_cache *inodes;	/* [I] */
 	struct log *log;		/* [I] */
 	struct space *space;		/* [I] */
+	struct namespace_hooks hooks;	/* [I] set after namespace_init(), before the first operation */
 	struct mutex rename_lock;	/* cross-directory renames */
 };
 
@@ -34,7 +46,10 @@ struct credentials {
 int namespace_lookup(struct namespace *ns, struct inode *dir, struct name name, struct inode **out);
 int namespace_parent(struct namespace *ns, struct inode *dir, struct inode **out);
 
-/* Regular files, directories, devices, fifos, sockets by @mode.  -EEXIST, -ENOSPC, -EMLINK, -EPERM (immutable). */
+/*
+ * Regular files, directories, devices, fifos, sockets by @mode.  Default ACLs of @dir are inherited.  -EEXIST, -ENOSPC,
+ * -EMLINK, -EPERM (immutable), -EINVAL (device number XFS cannot hold: 9 bits of major, 18 of minor).
+ */
 int namespace_create(struct namespace *ns, struct inode *dir, struct name name, uint32_t mode, uint32_t rdev,
 		     const struct credentials *cred, struct inode **out);
 int namespace_symlink(struct namespace *ns, struct inode *dir, struct name name, const char *target,
@@ -48,7 +63,7 @@ int namespace_rmdir(struct namespace *ns, struct inode *dir, struct name name);
 /* @flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT of <linux/fs.h>; others -EINVAL. */
 int namespace_rename(struct namespace *ns, struct inode *old_dir, struct name old_name, struct inode *new_dir,
 		     struct name new_name, uint32_t flags, const struct credentials *cred);
-/* @target: 1024 bytes (XFS_SYMLINK_MAXLEN) and a NUL. */
+/* @target of @capacity bytes, XFS_SYMLINK_MAXLEN + 1 are always enough: -ERANGE.  NUL-terminated. */
 int namespace_readlink(struct namespace *ns, struct inode *link, char *target, size_t capacity);
 /* dir_list() under the directory's io_lock. */
 int namespace_list(struct namespace *ns, struct inode *dir, uint64_t cookie, dir_emit emit, void *context);

@@ -174,7 +174,5 @@ int inode_change(struct inode *inode, const struct inode_change *change) NO_LOCK
 		return err;
 	}
 	apply(tx, inode, change, &hints);
-	if (inode->di_flags & XFS_DIFLAG_SYNC)
-		tx_set_flags(tx, TX_SYNC);
 	return tx_commit(tx);
 }

@@ -118,27 +118,6 @@ static int flush_cluster(struct inode_cache *cache, struct inum first, struct bu
 	return err;
 }
 
-/* The cluster buffer, locked and referenced; NULL: somebody has it. */
-static int lock_cluster(struct inode_item *item, struct buffer **out) NO_LOCK_ANALYSIS
-{
-	const struct inode *inode = item->inode;
-	struct buffer *buf;
-
-	mutex_lock(&item->lock);
-	buf = item->buf;
-	if (buf)
-		buffer_hold(buf);
-	mutex_unlock(&item->lock);
-	if (!buf)
-		return inode_cluster_read(inode->cache, NULL, &inode->place, out);
-	if (!buffer_trylock(buf)) {
-		buffer_put(buf);
-		buf = NULL;
-	}
-	*out = buf;
-	return 0;
-}
-
 static enum log_push_result flush_and_queue(struct inode_item *item, struct buffer *buf, struct list *writes)
 {
 	struct inode *inode = item->inode;
@@ -173,9 +152,10 @@ static void give_up(struct inode_item *item)
 	buffer_put(buf);
 }
 
-enum log_push_result inode_item_push(struct log_item *log_item, struct list *writes) NO_LOCK_ANALYSIS
+enum log_push_result inode_item_push(struct log_item *log_item, struct list *writes)
 {
 	struct inode_item *item = item_of(log_item);
+	const struct inode *inode = item->inode;
 	enum log_push_result result;
 	struct buffer *buf;
 	bool is_attached;
@@ -184,7 +164,7 @@ enum log_push_result inode_item_push(struct log_item *log_item, struct list *wri
 	is_attached = item->is_attached;
 	mutex_unlock(&item->lock);
 	/* A stale inode waits for the log to carry its cluster's cancellation. */
-	if (atomic_load(&item->pins) || (is_attached && inode_has_flag(item->inode, INODE_STALE)))
+	if (atomic_load(&item->pins) || (is_attached && inode_has_flag(inode, INODE_STALE)))
 		return LOG_PUSH_PINNED;
 	if (is_attached)
 		return LOG_PUSH_FLUSHING;
@@ -192,7 +172,7 @@ enum log_push_result inode_item_push(struct log_item *log_item, struct list *wri
 		give_up(item);
 		return LOG_PUSH_FAILED;
 	}
-	if (lock_cluster(item, &buf))
+	if (buffer_try_read(inode->cache->buffers, inode->place.daddr, inode->place.count, &block_inode_cluster, &buf))
 		return LOG_PUSH_FAILED;
 	if (!buf)
 		return LOG_PUSH_LOCKED;

@@ -178,8 +178,10 @@ int inode_for_each_tagged(struct inode_cache *cache, uint32_t flags, int (*visit
 		for (uint32_t i = 0; i < count && !err; i++) {
 			struct inode *inode;
 
-			if (inode_get(cache, NULL, numbers[i], INODE_GET_CACHED, &inode) == 0)
-				err = visit(inode, context);
+			if (inode_get(cache, NULL, numbers[i], INODE_GET_CACHED, &inode))
+				continue;
+			err = visit(inode, context);
+			inode_put(inode);
 		}
 		mem_free(numbers);
 	}

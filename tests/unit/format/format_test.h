@@ -30,6 +30,38 @@ struct mapped_image {
 	struct geometry geo;
 };
 
+#define MAX_IMAGES 16
+
+/* Images that exist; a test that fails leaves its own here, and they go when the program ends. */
+static char *existing_images[MAX_IMAGES];
+
+static inline void remove_existing_images(void)
+{
+	for (unsigned i = 0; i < MAX_IMAGES; i++)
+		if (existing_images[i])
+			unlink(existing_images[i]);
+}
+
+static inline void remember_image(char *path)
+{
+	static bool is_registered;
+	unsigned i = 0;
+
+	if (!is_registered)
+		is_registered = atexit(remove_existing_images) == 0;
+	while (i < MAX_IMAGES && existing_images[i] && strcmp(existing_images[i], path))
+		i++;
+	assert_true(i < MAX_IMAGES);
+	existing_images[i] = path;
+}
+
+static inline void forget_image(const char *path)
+{
+	for (unsigned i = 0; i < MAX_IMAGES; i++)
+		if (existing_images[i] == path)
+			existing_images[i] = NULL;
+}
+
 /* Decodes the superblock and maps the whole file, read-only. */
 static inline void mapped_image_open(struct mapped_image *image, char *path)
 {
@@ -37,6 +69,7 @@ static inline void mapped_image_open(struct mapped_image *image, char *path)
 	char why[256];
 	struct stat st;
 
+	remember_image(path);
 	image->fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_true(image->fd >= 0);
 	assert_int_equal(fstat(image->fd, &st), 0);
@@ -62,6 +95,7 @@ static inline void mapped_image_close(struct mapped_image *image)
 static inline void mapped_image_remove(struct mapped_image *image)
 {
 	mapped_image_close(image);
+	forget_image(image->path);
 	image_remove(image->path);
 }
 

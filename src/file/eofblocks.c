@@ -76,22 +76,26 @@ void file_closed(struct inode *inode, bool writable)
 		trim_on_close(inode);
 }
 
-static int trim_tagged(struct inode *inode, void *context)
+static void trim_in_background(struct inode *inode, bool sync)
 {
-	bool sync = *(bool *)context;
-
 	/* A background round leaves files alone that are being written. */
 	if (!sync && inode->mapping && mapping_has_dirty(inode->mapping, 0, UINT64_MAX))
-		return 0;
+		return;
 	if (sync)
 		rwlock_write_lock(&inode->io_lock);
 	else if (!rwlock_write_trylock(&inode->io_lock))
-		return 0;
+		return;
 	if (file_can_trim(inode))
 		file_trim(inode);
 	else
 		inode_clear_tag(inode, INODE_EOFBLOCKS);
 	rwlock_write_unlock(&inode->io_lock);
+}
+
+static int trim_tagged(struct inode *inode, void *context)
+{
+	trim_in_background(inode, *(bool *)context);
+	inode_put(inode);
 	return 0;
 }
 

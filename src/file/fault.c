@@ -66,7 +66,7 @@ static void copy_by_age(struct folio *folio, uint64_t off, uint64_t end, const u
 	while (off < end) {
 		uint64_t n = min_u64(end - off, PAGE_BYTES - off % PAGE_BYTES);
 
-		if (!folio_is_stamped_after(folio, off, unique))
+		if (!unique || !folio_is_stamped_after(folio, off, unique))
 			memcpy(folio->data + (off - folio->off_bytes), data, n);
 		off += n;
 		data += n;

@@ -242,7 +242,7 @@ static void a_long_decrease_goes_on_in_several_transactions(void **state)
 	struct mapping whole;
 	uint64_t before;
 
-	create(512 * MIB, "-d agcount=1 -m reflink=1,rmapbt=0");
+	create(512 * MIB, "-d agcount=2 -m reflink=1,rmapbt=0");
 	before = free_blocks();
 	map_new(0, 2 * pieces, false);
 	whole = mappings[0];

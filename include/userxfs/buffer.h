@@ -72,6 +72,7 @@ struct buffer {
 	/* The cache's. */
 	struct list queue_node;		/* write list */
 	struct list hash_node, lru_node;
+	uint64_t unused_since;		/* on the cache's own clock */
 	uint32_t map_count;		/* [I] */
 	struct buffer_map *maps;	/* [I] map_count pieces */
 	struct buffer_map inline_map;

@@ -76,10 +76,36 @@ static void shard_insert(struct buffer_shard *shard, struct buffer *buf)
 	shard->count++;
 }
 
+static void note_oldest(struct buffer_shard *shard)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	if (!list_is_empty(&shard->lru))
+		oldest = list_first(&shard->lru, struct buffer, lru_node)->unused_since;
+	atomic_store_explicit(&shard->oldest, oldest, memory_order_relaxed);
+}
+
+static void lru_remove(struct buffer_shard *shard, struct buffer *buf)
+{
+	bool was_first = shard->lru.next == &buf->lru_node;
+
+	list_remove(&buf->lru_node);
+	if (was_first)
+		note_oldest(shard);
+}
+
+static void lru_append(struct buffer_shard *shard, struct buffer *buf)
+{
+	buf->unused_since = atomic_fetch_add_explicit(&buf->cache->clock, 1, memory_order_relaxed);
+	list_push_back(&shard->lru, &buf->lru_node);
+	if (shard->lru.next == &buf->lru_node)
+		note_oldest(shard);
+}
+
 static void shard_remove(struct buffer_shard *shard, struct buffer *buf)
 {
 	list_remove(&buf->hash_node);
-	list_remove(&buf->lru_node);
+	lru_remove(shard, buf);
 	shard->count--;
 }
 
@@ -101,6 +127,7 @@ int buffer_cache_create(struct device *dev, const struct geometry *geo, size_t b
 		shard->bucket_count = FIRST_BUCKETS;
 		mutex_init(&shard->lock, RANK_BUFFER_CACHE, ready, "buffer cache");
 		list_init(&shard->lru);
+		atomic_init(&shard->oldest, UINT64_MAX);
 	}
 	cache->dev = dev;
 	cache->geo = geo;
@@ -232,7 +259,7 @@ static void put_last(struct buffer *buf)
 		if (is_gone)
 			shard_remove(shard, buf);
 		else
-			list_push_back(&shard->lru, &buf->lru_node);
+			lru_append(shard, buf);
 	}
 	mutex_unlock(&shard->lock);
 	if (is_gone)
@@ -328,7 +355,7 @@ static int find_or_create(struct buffer_cache *cache, const struct buffer_map *m
 			may_create = false;
 		} else if (found) {
 			atomic_fetch_add(&found->refs, 1);
-			list_remove(&found->lru_node);
+			lru_remove(shard, found);
 		} else if (!err && fresh) {
 			shard_insert(shard, fresh);
 			found = fresh;
@@ -424,43 +451,60 @@ int buffer_get_uncached(struct buffer_cache *cache, daddr_u64 daddr, uint32_t co
 
 /* ---- getting smaller --------------------------------------------------------------------------------------------- */
 
-/* Frees the oldest unused buffers of one shard until the cache is down to @target_bytes. */
-static size_t shard_shrink(struct buffer_cache *cache, struct buffer_shard *shard, size_t target_bytes)
+/* The shard that has the oldest unused buffer, and how old the oldest of the others is. */
+static struct buffer_shard *oldest_shard(struct buffer_cache *cache, uint64_t *next_oldest)
 {
-	size_t freed = 0;
+	struct buffer_shard *oldest = NULL;
+	uint64_t first = UINT64_MAX, second = UINT64_MAX;
 
-	while (atomic_load(&cache->bytes) > target_bytes) {
-		struct buffer *buf = NULL;
+	for (unsigned i = 0; i < SHARD_COUNT; i++) {
+		uint64_t age = atomic_load_explicit(&cache->shards[i].oldest, memory_order_relaxed);
 
-		mutex_lock(&shard->lock);
-		if (!list_is_empty(&shard->lru)) {
-			buf = list_first(&shard->lru, struct buffer, lru_node);
-			shard_remove(shard, buf);
+		if (age < first) {
+			second = first;
+			first = age;
+			oldest = &cache->shards[i];
+		} else if (age < second) {
+			second = age;
 		}
-		mutex_unlock(&shard->lock);
-		if (!buf)
-			break;
-		freed += sizeof(*buf) + buf->bytes;
-		buffer_free(buf);
 	}
-	return freed;
+	*next_oldest = second;
+	return oldest;
+}
+
+/* Takes the oldest unused buffer of @shard out of the cache unless it is younger than @limit. */
+static struct buffer *take_oldest(struct buffer_shard *shard, uint64_t limit)
+{
+	struct buffer *buf = NULL;
+
+	mutex_lock(&shard->lock);
+	if (!list_is_empty(&shard->lru)) {
+		buf = list_first(&shard->lru, struct buffer, lru_node);
+		if (buf->unused_since > limit)
+			buf = NULL;
+		else
+			shard_remove(shard, buf);
+	}
+	mutex_unlock(&shard->lock);
+	return buf;
 }
 
 static size_t shrink_to(struct buffer_cache *cache, size_t target_bytes)
 {
-	uint32_t start = atomic_fetch_add(&cache->next_shard, 1);
-	size_t now = atomic_load(&cache->bytes);
-	size_t excess = now > target_bytes ? now - target_bytes : 0;
 	size_t freed = 0;
+	uint64_t limit;
 
-	/* First an equal share from each, then whatever is needed from wherever it is. */
-	for (unsigned i = 0; i < SHARD_COUNT; i++) {
-		size_t share = excess * (SHARD_COUNT - 1 - i) / SHARD_COUNT;
+	while (atomic_load(&cache->bytes) > target_bytes) {
+		struct buffer_shard *shard = oldest_shard(cache, &limit);
+		struct buffer *buf = shard ? take_oldest(shard, limit) : NULL;
 
-		freed += shard_shrink(cache, &cache->shards[(start + i) % SHARD_COUNT], target_bytes + share);
+		if (!shard)
+			break;
+		if (!buf)
+			continue;
+		freed += sizeof(*buf) + buf->bytes;
+		buffer_free(buf);
 	}
-	for (unsigned i = 0; i < SHARD_COUNT; i++)
-		freed += shard_shrink(cache, &cache->shards[(start + i) % SHARD_COUNT], target_bytes);
 	return freed;
 }
 

@@ -17,6 +17,7 @@ struct buffer_shard {
 	size_t bucket_count;		/* [lock] */
 	size_t count;			/* [lock] buffers hashed here */
 	struct list lru;		/* [lock] unreferenced buffers, oldest first */
+	_Atomic uint64_t oldest;	/* .unused_since of the first of them; UINT64_MAX: none.  Changed with the lock */
 };
 
 struct buffer_cache {
@@ -27,7 +28,7 @@ struct buffer_cache {
 	void *ops_context;
 	struct buffer_shard shards[SHARD_COUNT];
 	_Atomic size_t bytes;		/* memory of all buffers */
-	_Atomic uint32_t next_shard;	/* where the next shrink begins */
+	_Atomic uint64_t clock;		/* counts buffers that went out of use */
 
 	struct mutex wait_lock;		/* RANK_LEAF: the counters below and their condition */
 	struct cond wait;

@@ -104,10 +104,10 @@ struct da_leaf_ops {
 	void (*init)(struct da_tree *tree, struct buffer *buf);
 	/*
 	 * Moves the upper part of @old to the empty leaf @new that follows it, and inserts what @tree is about into one of
-	 * them.  *fits false: it did not fit; *into_old then says which of the two is to be split once more, at its
-	 * index.  Only leaves whose entries differ much in size need that.  Updates .hash of both.
+	 * them.  *fits false: it fits neither and belongs between them; the tree then calls again with @old and a third
+	 * leaf between the two.  Only leaves whose entries differ much in size need that.  Updates .hash of both.
 	 */
-	int (*split)(struct da_tree *tree, struct da_block *old, struct da_block *new, bool *fits, bool *into_old);
+	int (*split)(struct da_tree *tree, struct da_block *old, struct da_block *new, bool *fits);
 	/* Moves all entries of @from into its neighbour @to, before its own (@to_front) or after them; they fit. */
 	void (*merge)(struct da_tree *tree, struct da_block *from, struct da_block *to, bool to_front);
 };

@@ -75,7 +75,7 @@ int tree_read(struct da_tree *tree, uint32_t blk, struct buffer **out);
 unsigned node_search(const struct buffer *buf, uint32_t hash);
 /* An empty node in a buffer got with da_get(); logs its header. */
 void node_init(struct da_tree *tree, struct buffer *buf, unsigned level);
-void node_set_count(struct da_tree *tree, struct buffer *buf, unsigned count);
+void da_node_set_count(struct da_tree *tree, struct buffer *buf, unsigned count);
 void node_insert(struct da_tree *tree, struct buffer *buf, unsigned index, uint32_t hash, uint32_t child);
 void node_remove(struct da_tree *tree, struct buffer *buf, unsigned index);
 void node_log(struct da_tree *tree, struct buffer *buf, unsigned first, unsigned end);

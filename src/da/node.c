@@ -45,7 +45,7 @@ void node_init(struct da_tree *tree, struct buffer *buf, unsigned level)
 	da_log(tree->tx, buf, &node->hdr, sizeof(node->hdr));
 }
 
-void node_set_count(struct da_tree *tree, struct buffer *buf, unsigned count)
+void da_node_set_count(struct da_tree *tree, struct buffer *buf, unsigned count)
 {
 	struct xfs_da3_intnode *node = node_of(buf);
 
@@ -70,7 +70,7 @@ void node_insert(struct da_tree *tree, struct buffer *buf, unsigned index, uint3
 	memmove(&entries[index + 1], &entries[index], (count - index) * sizeof(*entries));
 	entries[index].hashval = cpu_to_be32(hash);
 	entries[index].before = cpu_to_be32(child);
-	node_set_count(tree, buf, count + 1);
+	da_node_set_count(tree, buf, count + 1);
 	node_log(tree, buf, index, count + 1);
 }
 
@@ -82,7 +82,7 @@ void node_remove(struct da_tree *tree, struct buffer *buf, unsigned index)
 	ensure(index < count);
 	memmove(&entries[index], &entries[index + 1], (count - index - 1) * sizeof(*entries));
 	memset(&entries[count - 1], 0, sizeof(*entries));
-	node_set_count(tree, buf, count - 1);
+	da_node_set_count(tree, buf, count - 1);
 	node_log(tree, buf, index, count);
 }
 
@@ -97,7 +97,7 @@ void node_move(struct da_tree *tree, struct buffer *from, unsigned first, struct
 	else
 		target += to_count;
 	memcpy(target, source, moved * sizeof(*source));
-	node_set_count(tree, to, to_count + moved);
+	da_node_set_count(tree, to, to_count + moved);
 	node_log(tree, to, to_front ? 0 : to_count, to_count + moved);
-	node_set_count(tree, from, first);
+	da_node_set_count(tree, from, first);
 }

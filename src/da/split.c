@@ -96,30 +96,26 @@ static int push_root_down(struct da_tree *tree)
 /* Splits the leaf of the path, once or twice; new[0..*n) follow it in this order. */
 static int split_leaf(struct da_tree *tree, struct da_block new[2], unsigned *n)
 {
-	struct da_block *old = &tree->path.blk[tree->path.active - 1], extra;
-	bool fits = false, into_old = false;
+	struct da_block *old = &tree->path.blk[tree->path.active - 1];
+	bool fits = false;
 	int err;
 
 	err = da_add_leaf(tree, old, &new[0]);
 	if (err)
 		return err;
-	err = tree->leaf->split(tree, old, &new[0], &fits, &into_old);
 	*n = 1;
+	err = tree->leaf->split(tree, old, &new[0], &fits);
 	if (err || fits)
 		return err;
 
-	err = da_add_leaf(tree, into_old ? old : &new[0], &extra);
+	new[1] = new[0];
+	err = da_add_leaf(tree, old, &new[0]);
 	if (err)
 		return err;
-	err = tree->leaf->split(tree, into_old ? old : &new[0], &extra, &fits, &(bool){ false });
-	if (err)
-		return err;
-	ensure(fits);
-	new[1] = into_old ? new[0] : extra;
-	if (into_old)
-		new[0] = extra;
 	*n = 2;
-	return 0;
+	err = tree->leaf->split(tree, old, &new[0], &fits);
+	ensure(err || fits);
+	return err;
 }
 
 /* Splits the node at @level; *upper is its new right neighbour. */

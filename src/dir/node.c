@@ -72,20 +72,21 @@ static uint32_t new_addr(const struct da_tree *tree)
 	return addr_make(search->op->dg, search->place.db, search->place.off);
 }
 
-static int split_leaf(struct da_tree *tree, struct da_block *old, struct da_block *new, bool *fits, bool *into_old)
+static int split_leaf(struct da_tree *tree, struct da_block *old, struct da_block *new, bool *fits)
 {
 	struct dir_op *op = op_of(tree);
 	uint32_t count, half;
 	struct buffer *target;
+	bool into_old;
 
 	leaf_compact(op, old->buf);
 	count = leaf_count(old->buf);
 	old->index = index_search(leaf_of(old->buf)->__ents, count, op->hash);
 	half = count / 2;
 	move_entries(op, old->buf, half, new->buf, false);
-	*into_old = old->index <= half;
-	target = *into_old ? old->buf : new->buf;
-	leaf_insert(op, target, *into_old ? old->index : old->index - half, op->hash, new_addr(tree));
+	into_old = old->index <= half;
+	target = into_old ? old->buf : new->buf;
+	leaf_insert(op, target, into_old ? old->index : old->index - half, op->hash, new_addr(tree));
 	old->hash = last_hash(old->buf);
 	new->hash = last_hash(new->buf);
 	*fits = true;

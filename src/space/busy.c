@@ -13,6 +13,7 @@
 #include <userxfs/base/memory.h>
 #include <userxfs/base/message.h>
 #include <userxfs/log/log.h>
+#include <userxfs/space/alloc.h>
 
 struct busy_extent {
 	struct durable_callback durable;
@@ -254,4 +255,10 @@ int busy_reuse(struct ag *ag, agblk_t start, uint32_t count)
 	}
 	mutex_unlock(&ag->busy_lock);
 	return must_wait ? busy_wait(ag, start, count) : 0;
+}
+
+/* Everything that is busy now was freed by transactions that have committed, but for what the caller itself holds. */
+int space_flush_busy(struct space *space)
+{
+	return log_force(space->log, 0, NULL);
 }

@@ -260,5 +260,5 @@ int busy_reuse(struct ag *ag, agblk_t start, uint32_t count)
 /* Everything that is busy now was freed by transactions that have committed, but for what the caller itself holds. */
 int space_flush_busy(struct space *space)
 {
-	return log_force(space->log, 0, NULL);
+	return log_force(space_log(space), 0, NULL);
 }

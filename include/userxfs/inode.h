@@ -72,6 +72,7 @@ struct inode {
 	struct mutex state_lock;	/* RANK_INODE_STATE */
 	_Atomic uint32_t flags;		/* enum inode_flag */
 	_Atomic uint32_t refs;
+	_Atomic uint64_t lookups;	/* of .refs: held for the front end's lookups (FUSE); see volume_unmount() */
 	_Atomic uint32_t write_opens;	/* descriptors open for writing */
 	int writeback_error;		/* [s] */
 	uint64_t writeback_error_sequence; /* [s] bumped with each new error; each open reports each once */

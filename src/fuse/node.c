@@ -68,6 +68,7 @@ void node_entry(struct session *s, struct inode *inode, struct fuse_entry_out *o
 		.attr_valid = node_attr_timeout(inode),
 	};
 	node_attr(s, inode, &out->attr);
+	atomic_fetch_add(&inode->lookups, 1);
 }
 
 const char *request_string(struct request *r, uint32_t off)

@@ -72,6 +72,9 @@ int open_file_create(struct session *s, struct inode *inode, uint32_t flags, str
 		file_opened(inode, writable);
 	}
 	inode_hold(inode);
+	mutex_lock(&s->lock);
+	list_push_back(&s->open_files, &file->node);
+	mutex_unlock(&s->lock);
 	*out = (struct fuse_open_out){ .fh = (uintptr_t)file };
 	out->open_flags = choose_caching(s, flags, &file->is_direct);
 	return 0;
@@ -81,11 +84,20 @@ fail:
 	return err;
 }
 
-void open_file_free(struct open_file *file)
+void open_file_free(struct session *s, struct open_file *file)
 {
+	mutex_lock(&s->lock);
+	list_remove(&file->node);
+	mutex_unlock(&s->lock);
 	file_closed(file->inode, file->is_writable);
 	inode_put(file->inode);
 	mem_free(file);
+}
+
+void open_files_free_all(struct session *s)
+{
+	while (!list_is_empty(&s->open_files))
+		open_file_free(s, list_first(&s->open_files, struct open_file, node));
 }
 
 void op_open(struct request *r)
@@ -112,7 +124,7 @@ void op_release(struct request *r)
 
 	/* Nobody waits for what closing does; answer first. */
 	reply_error(r, 0);
-	open_file_free(file);
+	open_file_free(r->s, file);
 }
 
 /* ---- read ---- */

@@ -53,6 +53,7 @@ static void forget(struct session *s, uint64_t nodeid, uint64_t count)
 
 	if (nodeid == FUSE_ROOT_ID || node_get(s, nodeid, &inode))
 		return;
+	atomic_fetch_sub(&inode->lookups, count);
 	inode_put_n(inode, count);
 	inode_put(inode);
 }

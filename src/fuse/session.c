@@ -84,6 +84,7 @@ int session_mount(struct session *s, struct volume *vol, const char *mountpoint,
 	s->is_fuseblk = options->is_block_device && geteuid() == 0 && !vol->options.off_bytes;
 	mutex_init(&s->lock, RANK_LEAF, 0, "session");
 	cond_init(&s->changed);
+	list_init(&s->open_files);
 	if (s->is_fuseblk && device_drop_exclusive(vol->dev))
 		s->is_fuseblk = false;
 	build_mount_options(s, mount_options, sizeof(mount_options));
@@ -242,6 +243,7 @@ void session_wait(struct session *s)
 		while (atomic_load(&s->state[i].is_busy) && !atomic_load(&s->state[i].holds_destroy))
 			clock_sleep_ns(1000000);
 	}
+	open_files_free_all(s);
 }
 
 void session_unmounted(struct session *s)

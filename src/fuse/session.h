@@ -41,6 +41,7 @@ struct session {
 	struct mutex lock;
 	struct cond changed;		/* initialised, a worker ended */
 	unsigned running;		/* [lock] workers */
+	struct list open_files;		/* [lock] every struct open_file the kernel has not released */
 	bool is_unmounted;		/* [lock] the volume is: DESTROY may be answered */
 	struct thread *workers;
 	struct worker *state;		/* one for each of .workers */
@@ -158,6 +159,7 @@ static inline bool session_is_read_only(const struct session *s)
 
 /* An open file (fh). */
 struct open_file {
+	struct list node;		/* in session.open_files */
 	struct inode *inode;		/* referenced */
 	uint32_t flags;			/* of open(2) */
 	bool is_writable;
@@ -167,4 +169,6 @@ struct open_file {
 
 /* ops_file.c, for CREATE and TMPFILE too: opens @inode (takes a reference of its own). */
 int open_file_create(struct session *s, struct inode *inode, uint32_t flags, struct fuse_open_out *out);
-void open_file_free(struct open_file *file);
+void open_file_free(struct session *s, struct open_file *file);
+/* Closes what the kernel never released: an unmount cuts queued RELEASEs off. */
+void open_files_free_all(struct session *s);

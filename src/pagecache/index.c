@@ -33,7 +33,7 @@ static unsigned slot_of(uint64_t number, unsigned level)
 	return (unsigned)(number >> (level * FANOUT_LOG)) & (FANOUT - 1);
 }
 
-struct chunk *index_find(struct index *ix, uint64_t number)
+struct chunk *page_index_find(struct index *ix, uint64_t number)
 {
 	void *p = ix->root;
 
@@ -63,9 +63,9 @@ static bool grow(struct index *ix)
 	return true;
 }
 
-struct chunk *index_make(struct index *ix, uint64_t number)
+struct chunk *page_index_make(struct index *ix, uint64_t number)
 {
-	struct chunk *chunk = index_find(ix, number);
+	struct chunk *chunk = page_index_find(ix, number);
 	void **link = &ix->root;
 
 	if (chunk)
@@ -133,7 +133,7 @@ static struct chunk *next_below(void *p, unsigned level, uint64_t base, uint64_t
 	return NULL;
 }
 
-struct chunk *index_next(struct index *ix, uint64_t from, int tag)
+struct chunk *page_index_next(struct index *ix, uint64_t from, int tag)
 {
 	if (!fits(ix->height, from))
 		return NULL;
@@ -164,7 +164,7 @@ static bool drop_below(void **link, unsigned level, struct chunk *chunk)
 	return true;
 }
 
-void index_drop(struct index *ix, struct chunk *chunk)
+void page_index_drop(struct index *ix, struct chunk *chunk)
 {
 	drop_below(&ix->root, ix->height, chunk);
 	if (!ix->root)
@@ -187,7 +187,7 @@ static bool retag_below(void *p, unsigned level, struct chunk *chunk, enum index
 	return node->tags[tag] != 0;
 }
 
-void index_retag(struct index *ix, struct chunk *chunk, enum index_tag tag)
+void page_index_retag(struct index *ix, struct chunk *chunk, enum index_tag tag)
 {
 	retag_below(ix->root, ix->height, chunk, tag);
 }
@@ -203,7 +203,7 @@ static void free_nodes(void *p, unsigned level)
 	mem_free(node);
 }
 
-void index_deinit(struct index *ix)
+void page_index_deinit(struct index *ix)
 {
 	free_nodes(ix->root, ix->height);
 	ix->root = NULL;

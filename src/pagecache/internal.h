@@ -48,17 +48,17 @@ struct index {
 };
 
 /* The chunk that holds number @number, or NULL. */
-struct chunk *index_find(struct index *ix, uint64_t number);
+struct chunk *page_index_find(struct index *ix, uint64_t number);
 /* Makes it; NULL when there is no memory. */
-struct chunk *index_make(struct index *ix, uint64_t number);
+struct chunk *page_index_make(struct index *ix, uint64_t number);
 /* The first chunk numbered @from or higher; with @tag >= 0 only chunks so tagged. */
-struct chunk *index_next(struct index *ix, uint64_t from, int tag);
+struct chunk *page_index_next(struct index *ix, uint64_t from, int tag);
 /* Frees an empty chunk and the nodes that become empty. */
-void index_drop(struct index *ix, struct chunk *chunk);
-/* Frees the nodes that failed index_make() calls left; no chunk exists any more. */
-void index_deinit(struct index *ix);
+void page_index_drop(struct index *ix, struct chunk *chunk);
+/* Frees the nodes that failed page_index_make() calls left; no chunk exists any more. */
+void page_index_deinit(struct index *ix);
 /* chunk->tagged[tag] became zero or non-zero. */
-void index_retag(struct index *ix, struct chunk *chunk, enum index_tag tag);
+void page_index_retag(struct index *ix, struct chunk *chunk, enum index_tag tag);
 
 /* ---- objects ---- */
 

@@ -13,7 +13,7 @@
 
 static struct folio *folio_at(struct mapping *m, uint64_t off)
 {
-	struct chunk *chunk = index_find(&m->index, off / CHUNK_BYTES);
+	struct chunk *chunk = page_index_find(&m->index, off / CHUNK_BYTES);
 
 	return chunk ? chunk->pages[off / PAGE_BYTES % CHUNK_PAGES] : NULL;
 }
@@ -25,14 +25,14 @@ static unsigned first_page(const struct folio *f)
 
 void mapping_tag(struct mapping *m, struct folio *folio, enum index_tag tag, bool on)
 {
-	struct chunk *chunk = index_find(&m->index, folio->off_bytes / CHUNK_BYTES);
+	struct chunk *chunk = page_index_find(&m->index, folio->off_bytes / CHUNK_BYTES);
 	uint32_t before;
 
 	ensure(chunk);
 	before = chunk->tagged[tag];
 	chunk->tagged[tag] += on ? 1u : -1u;
 	if (!before != !chunk->tagged[tag])
-		index_retag(&m->index, chunk, tag);
+		page_index_retag(&m->index, chunk, tag);
 }
 
 int mapping_create(struct pagecache *cache, uint32_t block_bytes, const struct writeback_ops *ops, void *owner,
@@ -64,7 +64,7 @@ void mapping_destroy(struct mapping *m, bool discard)
 	ensure(m->busy_folios == 0);
 	list_remove(&m->dirty_node);
 	mutex_unlock(&m->cache->lock);
-	index_deinit(&m->index);
+	page_index_deinit(&m->index);
 	mutex_deinit(&m->lock);
 	mem_free(m);
 }
@@ -104,7 +104,7 @@ static struct folio *next_folio(struct mapping *m, uint64_t off, uint64_t end, i
 	unsigned page = (unsigned)(off / PAGE_BYTES % CHUNK_PAGES);
 
 	for (;;) {
-		struct chunk *chunk = index_next(&m->index, number, tag);
+		struct chunk *chunk = page_index_next(&m->index, number, tag);
 
 		if (!chunk || chunk->number * CHUNK_BYTES >= end)
 			return NULL;
@@ -164,7 +164,7 @@ struct folio *mapping_next_locked(struct mapping *m, uint64_t off, uint64_t end)
 
 static bool range_is_empty(struct mapping *m, uint64_t off, uint32_t bytes)
 {
-	struct chunk *chunk = index_find(&m->index, off / CHUNK_BYTES);
+	struct chunk *chunk = page_index_find(&m->index, off / CHUNK_BYTES);
 	unsigned page = (unsigned)(off / PAGE_BYTES % CHUNK_PAGES);
 
 	if (!chunk)
@@ -184,7 +184,7 @@ static int insert(struct mapping *m, struct folio *f)
 
 	if (!range_is_empty(m, f->off_bytes, f->bytes))
 		return -EEXIST;
-	chunk = index_make(&m->index, f->off_bytes / CHUNK_BYTES);
+	chunk = page_index_make(&m->index, f->off_bytes / CHUNK_BYTES);
 	if (!chunk)
 		return -ENOMEM;
 	for (unsigned i = 0; i < f->bytes / PAGE_BYTES; i++)
@@ -266,12 +266,12 @@ void mapping_remove_folio(struct mapping *m, struct folio *f)
 
 	folio_clear_dirty(f, f->off_bytes, f->bytes);
 	mutex_lock(&m->lock);
-	chunk = index_find(&m->index, f->off_bytes / CHUNK_BYTES);
+	chunk = page_index_find(&m->index, f->off_bytes / CHUNK_BYTES);
 	ensure(chunk && chunk->pages[page] == f);
 	for (unsigned i = 0; i < f->bytes / PAGE_BYTES; i++)
 		chunk->pages[page + i] = NULL;
 	if (--chunk->folio_count == 0)
-		index_drop(&m->index, chunk);
+		page_index_drop(&m->index, chunk);
 	mutex_unlock(&m->lock);
 	atomic_fetch_sub(&m->cached_bytes, f->bytes);
 	f->mapping = NULL;
@@ -414,7 +414,7 @@ const char *mapping_verify(struct mapping *m)
 	struct chunk *chunk;
 
 	mutex_lock(&m->lock);
-	while (!why && (chunk = index_next(&m->index, number, -1)) != NULL) {
+	while (!why && (chunk = page_index_next(&m->index, number, -1)) != NULL) {
 		why = verify_chunk(m, chunk);
 		number = chunk->number + 1;
 	}

@@ -325,14 +325,10 @@ bool volume_pass(struct volume *vol)
 	return more;
 }
 
+/* Gives back what the front end holds: it will send no FORGET any more. */
 static int forget_one(struct inode *inode, void *context)
 {
-	/* One reference is the walk's, the root's is ours. */
-	uint32_t ours = inode == *(struct inode **)context ? 2 : 1;
-	uint32_t refs = atomic_load(&inode->refs);
-
-	if (refs > ours)
-		inode_put_n(inode, refs - ours);
+	inode_put_n(inode, atomic_exchange(&inode->lookups, 0));
 	inode_put(inode);
 	return 0;
 }
@@ -373,7 +369,7 @@ int volume_unmount(struct volume *vol, bool forget)
 	if (!vol)
 		return 0;
 	if (forget)
-		inode_for_each(vol->inodes, forget_one, &vol->root);
+		inode_for_each(vol->inodes, forget_one, NULL);
 	if (!vol->is_read_only) {
 		ret = settle(vol);
 		volume_threads_stop(vol);

@@ -23,6 +23,16 @@
 
 #include "image.h"
 
+static inline void quiet(void)
+{
+	message_set_level((enum message_level)-1);
+}
+
+static inline void loud(void)
+{
+	message_set_level(MESSAGE_INFO);
+}
+
 struct fixture {
 	char *path, *log_path;		/* log_path: external log, or NULL */
 	struct device *dev, *log_dev;
@@ -30,7 +40,18 @@ struct fixture {
 	struct buffer_cache *cache;
 	struct log_head head;
 	struct log *log;
+	const struct tx_space_ops *space; /* context: the fixture */
 };
+
+static inline void fixture_open(struct fixture *f)
+{
+	struct device_options device_options = { .engine = DEVICE_ENGINE_SYNC };
+
+	assert_int_equal(device_open(f->path, &device_options, &f->dev), 0);
+	f->log_dev = f->dev;
+	if (f->log_path)
+		assert_int_equal(device_open(f->log_path, &device_options, &f->log_dev), 0);
+}
 
 static inline uint64_t fixture_log_off(const struct fixture *f)
 {
@@ -40,21 +61,17 @@ static inline uint64_t fixture_log_off(const struct fixture *f)
 /* Starts journaling; the log must be clean. */
 static inline void fixture_mount(struct fixture *f, const struct log_options *options)
 {
-	struct device_options device_options = { .engine = DEVICE_ENGINE_SYNC };
 	struct log_options defaults = { .record_bytes = 0 };
 	char sb[4096], why[256];
 
-	assert_int_equal(device_open(f->path, &device_options, &f->dev), 0);
-	f->log_dev = f->dev;
-	if (f->log_path)
-		assert_int_equal(device_open(f->log_path, &device_options, &f->log_dev), 0);
+	fixture_open(f);
 	assert_int_equal(device_read(f->dev, 0, sb, sizeof(sb)), 0);
 	if (geometry_decode(sb, sizeof(sb), f->dev->size_bytes, &f->geo, why, sizeof(why)) != GEOMETRY_OK)
 		fail_msg("%s", why);
 	assert_int_equal(buffer_cache_create(f->dev, &f->geo, 8 << 20, &f->cache), 0);
 	assert_int_equal(log_find_head(f->log_dev, fixture_log_off(f), &f->geo, &f->head), 0);
 	assert_int_equal(f->head.state, LOG_CLEAN);
-	assert_int_equal(log_create(f->cache, f->log_dev, fixture_log_off(f), &f->geo, &f->head, NULL, NULL,
+	assert_int_equal(log_create(f->cache, f->log_dev, fixture_log_off(f), &f->geo, &f->head, f->space, f,
 				    options ? options : &defaults, &f->log), 0);
 }
 
@@ -79,14 +96,17 @@ static inline void fixture_unmount(struct fixture *f)
 /* What is only in memory is lost; what the log has is all there is. */
 static inline void fixture_crash(struct fixture *f)
 {
-	message_set_level(MESSAGE_ERROR - 1);
+	quiet();
 	log_shutdown(f->log, SHUTDOWN_FORCED, "test");
 	fixture_close(f);
-	message_set_level(MESSAGE_INFO);
+	loud();
 }
 
+/* In memory where there is a place for it: flushes cost nothing there. */
 static inline void fixture_make(struct fixture *f, uint64_t bytes, const char *mkfs_args)
 {
+	if (access("/dev/shm", W_OK) == 0)
+		setenv("TMPDIR", "/dev/shm", 0);
 	*f = (struct fixture){ .path = image_create(bytes, mkfs_args) };
 }
 

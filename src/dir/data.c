@@ -204,7 +204,8 @@ static unsigned slot_insert(xfs_dir2_data_free_t *best, uint32_t off, uint32_t b
 	return slot;
 }
 
-void data_find_longest(const struct dir_op *op, struct buffer *buf)
+/* Rebuilds the table from the block, without looking at the @used_bytes at @used, which are being written. */
+static void scan(const struct dir_op *op, struct buffer *buf, uint32_t used, uint32_t used_bytes)
 {
 	xfs_dir2_data_free_t *best = header_of(buf)->best_free;
 	uint32_t off = DATA_HEADER_BYTES, place, end = data_end(op, buf);
@@ -212,9 +213,19 @@ void data_find_longest(const struct dir_op *op, struct buffer *buf)
 	bool is_name;
 
 	memset(best, 0, HOLE_SLOTS * sizeof(*best));
-	while (data_next(op->geo, buf->data, end, &off, &place, &is_name, &entry))
+	for (;;) {
+		if (off == used)
+			off += used_bytes;
+		if (!data_next(op->geo, buf->data, end, &off, &place, &is_name, &entry))
+			break;
 		if (!is_name)
 			slot_insert(best, place, off - place);
+	}
+}
+
+void data_find_longest(const struct dir_op *op, struct buffer *buf)
+{
+	scan(op, buf, 0, 0);
 }
 
 void data_log_header(struct dir_op *op, struct buffer *buf)
@@ -240,21 +251,22 @@ static void put_hole(struct dir_op *op, struct buffer *buf, uint32_t off, uint32
 	da_log(op->tx, buf, at(buf, off + bytes - sizeof(__be16)), sizeof(__be16));
 }
 
-/* One or two holes shrank out of the one in @slot: what is left of it in the table may not be among the largest. */
-static void replace_in_table(struct dir_op *op, struct buffer *buf, unsigned slot, uint32_t off, uint32_t bytes,
-			     uint32_t off2, uint32_t bytes2)
+/* A hole with @slot in the table has become two, one or none: [start, used) and [used + used_bytes, end). */
+static void replace_in_table(struct dir_op *op, struct buffer *buf, unsigned slot, uint32_t before, uint32_t used,
+			     uint32_t used_bytes, uint32_t after)
 {
 	xfs_dir2_data_free_t *best = header_of(buf)->best_free;
 	bool was_full = best[HOLE_SLOTS - 1].length;
+	unsigned last_slot = HOLE_SLOTS - 1;
 
 	slot_remove(best, slot);
-	if (bytes)
-		slot_insert(best, off, bytes);
-	if (bytes2)
-		slot_insert(best, off2, bytes2);
-	/* Holes outside the table are no larger than what was in its last slot: only that slot can be wrong. */
-	if (was_full && (!bytes || bytes2 || slot_of(best, off) >= HOLE_SLOTS - 1))
-		data_find_longest(op, buf);
+	if (before)
+		last_slot = slot_insert(best, used - before, before);
+	if (after)
+		last_slot = slot_insert(best, used + used_bytes, after);
+	/* Holes outside the table are no larger than what was in its last slot: only that slot can be wrong now. */
+	if (was_full && ((before && after) || last_slot >= HOLE_SLOTS - 1))
+		scan(op, buf, used, used_bytes);
 	data_log_header(op, buf);
 }
 
@@ -275,12 +287,8 @@ int data_use(struct dir_op *op, struct buffer *buf, uint32_t hole_off, uint32_t 
 	if (after)
 		put_hole(op, buf, off + bytes, after);
 	slot = slot_of(header_of(buf)->best_free, hole_off);
-	if (slot == HOLE_SLOTS)
-		return 0;
-	if (before)
-		replace_in_table(op, buf, slot, hole_off, before, off + bytes, after);
-	else
-		replace_in_table(op, buf, slot, off + bytes, after, 0, 0);
+	if (slot < HOLE_SLOTS)
+		replace_in_table(op, buf, slot, before, off, bytes, after);
 	return 0;
 }
 

@@ -32,8 +32,13 @@ void mounted_abandon(void);
 void mounted_check_and_remove(void);
 
 /*
- * Forces the log, leaves the volume as a kill -9 would, lets the kernel recover it, checks and removes it.  Skips the test
- * (after removing the image) where the kernel cannot mount it.
+ * Mounts the image of vol.path, which must be closed, with the kernel, runs @script (sh) with $d for the mount point, and
+ * unmounts.  Skips the test (after removing the image) where the kernel cannot mount it.
+ */
+void mounted_run_in_kernel(const char *script);
+/*
+ * Forces the log, leaves the volume as a kill -9 would, lets the kernel recover it, checks and removes it.  Skips the
+ * test (after removing the image) where the kernel cannot mount it.
  */
 void mounted_recover_by_kernel_and_remove(void);
 

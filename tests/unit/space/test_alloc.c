@@ -211,7 +211,8 @@ static void linux_recovers_the_changes(void **state)
 	mounted_recover_by_kernel_and_remove();
 }
 
-/* The smallest hole that fits wins, near the target: the blocks that Linux chose for ten files, holes, and three more. */
+/* The smallest hole that fits wins, near the target: the blocks that Linux chose for ten files, holes, and three
+ * more. */
 static void near_allocation_chooses_as_linux_does(void **state)
 {
 	static const struct {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The choice of blocks against Linux: on two copies of an image whose free space is in pieces, the same files get blocks in
- * the same order, from Linux by fallocate(), here from the allocator, asked as Linux asks its own.
+ * The choice of blocks against Linux: on two copies of an image whose free space is in pieces, the same files get
+ * blocks in the same order, from Linux by fallocate(), here from the allocator, asked as Linux asks its own.
  *
  * Files have few extents, so that their maps stay in the inodes and data are the only blocks that are allocated.
  */
@@ -49,7 +49,8 @@ static struct file files[FILES];
 static char mount_point[] = "/var/tmp/userxfs-mount-XXXXXX";
 static bool is_mounted;
 
-/* ---- on Linux --------------------------------------------------------------------------------------------------- */
+/* ---- on Linux
+ * --------------------------------------------------------------------------------------------------- */
 
 static void kernel_mount(const char *path)
 {
@@ -102,7 +103,8 @@ static void fill(uint32_t block_bytes)
 
 static void make_holes(const struct scene *scene)
 {
-	uint64_t off = 0, bs = scene->block_bytes, end = (uint64_t)scene->holes * (scene->max_hole + scene->max_gap) * bs;
+	uint64_t off = 0, bs = scene->block_bytes;
+	uint64_t end = (uint64_t)scene->holes * (scene->max_hole + scene->max_gap) * bs;
 	int fd = open_file("fill", 0);
 	struct stat st;
 
@@ -167,7 +169,8 @@ static void allocate_in_kernel(const struct scene *scene, const char *path)
 	kernel_unmount();
 }
 
-/* ---- here ------------------------------------------------------------------------------------------------------- */
+/* ---- here
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* The least that one extent should have (XFS: xfs_bmap_btalloc_select_lengths). */
 static uint32_t choose_min_count(struct fsblk target, uint32_t max_count)
@@ -186,8 +189,8 @@ static uint32_t choose_min_count(struct fsblk target, uint32_t max_count)
 static struct alloc_request allocate_piece(struct fsblk target, bool is_first, uint32_t count)
 {
 	struct tx *tx = mounted_begin(count + 10);
-	struct alloc_request req = { .target = target, .min_count = choose_min_count(target, count), .max_count = count,
-				     .min_left = 1, .is_user_data = true };
+	struct alloc_request req = { .target = target, .min_count = choose_min_count(target, count),
+				     .max_count = count, .min_left = 1, .is_user_data = true };
 
 	req.owner = (struct rmap_owner){ .owner = XFS_RMAP_OWN_INODES, .skip_update = true };
 	req.how = ALLOC_EXACT;
@@ -227,8 +230,8 @@ static void compare_file(uint32_t index)
 	for (uint32_t i = 0; i < own.piece_count; i++)
 		if (i >= files[index].piece_count || own.pieces[i].start != files[index].pieces[i].start ||
 		    own.pieces[i].count != files[index].pieces[i].count)
-			fail_msg("file %u of %u blocks, piece %u of %u: %llu+%llu, on Linux %llu+%llu", index, own.blocks, i,
-				 own.piece_count, (unsigned long long)own.pieces[i].start,
+			fail_msg("file %u of %u blocks, piece %u of %u: %llu+%llu, on Linux %llu+%llu", index,
+				 own.blocks, i, own.piece_count, (unsigned long long)own.pieces[i].start,
 				 (unsigned long long)own.pieces[i].count,
 				 (unsigned long long)files[index].pieces[i].start,
 				 (unsigned long long)files[index].pieces[i].count);

@@ -77,7 +77,9 @@ static void the_kernel_finishes_a_rui_and_a_cui(void **state)
 	};
 	cui = intent_create(tx, &intent_cui, 1);
 	phys = intent_entry(cui, 0);
-	*phys = (struct xfs_phys_extent){ .pe_startblock = ext.start.v, .pe_len = (uint32_t)ext.count, .pe_flags = 2 };
+	*phys = (struct xfs_phys_extent){
+		.pe_startblock = ext.start.v, .pe_len = (uint32_t)ext.count, .pe_flags = 2 /* decrease */,
+	};
 	mounted_commit(tx);
 	intent_abort(rui);
 	intent_abort(cui);

@@ -7,6 +7,9 @@
 #include <userxfs/space/refcount.h>
 #include <userxfs/space/rmap.h>
 
+#include "space/refcountbt.h"
+#include "space/rmapbt.h"
+
 #include "mounted.c"
 
 #define MIB (1ull << 20)
@@ -63,8 +66,8 @@ static struct tx *begin(uint64_t blocks)
 static void map_new(unsigned file, uint32_t count, bool is_unwritten)
 {
 	struct alloc_request req = {
-		.how = ALLOC_NEAR, .target = inum_to_fsblk(&vol.geo, file_ino(file)), .min_count = 1, .max_count = count,
-		.total = count, .owner = done_by_caller, .is_user_data = true,
+		.how = ALLOC_NEAR, .target = inum_to_fsblk(&vol.geo, file_ino(file)), .min_count = 1,
+		.max_count = count, .total = count, .owner = done_by_caller, .is_user_data = true,
 	};
 	struct tx *tx = begin(count + 16);
 	struct extent ext;
@@ -183,7 +186,8 @@ static void check_shared(void)
 			if (fsblk_agno(&vol.geo, mappings[i].ext.start) == agno)
 				refs[fsblk_agblk(&vol.geo, mappings[i].ext.start) + j]++;
 	for (agblk_t at = 0; at < blocks; at = first + count) {
-		assert_int_equal(refcount_find_shared(NULL, vol.space, agno, at, blocks - at, true, &first, &count), 0);
+		assert_int_equal(refcount_find_shared(NULL, vol.space, agno, at, blocks - at, true, &first, &count),
+				 0);
 		for (want = at; want < blocks && refs[want] < 2;)
 			want++;
 		if (want == blocks) {
@@ -224,6 +228,49 @@ static void extents_come_and_go_with_rmapbt(void **state)
 static void extents_come_and_go_in_small_blocks(void **state)
 {
 	map_and_unmap(512 * MIB, "-b size=1024 -d agcount=2 -m reflink=1,rmapbt=1", 3000);
+}
+
+/* Whole-tree checks of what an AG's reverse map and reference counts look like. */
+static void verify_trees(void)
+{
+	for (agno_t agno = 0; agno < vol.geo.ag_count; agno++) {
+		struct ag *ag = space_ag(vol.space, agno);
+		struct btree_cursor cur;
+		struct buffer *agf;
+
+		assert_int_equal(ag_read_agf(NULL, ag, false, &agf), 0);
+		rmapbt_cursor_init(&cur, NULL, ag, agf);
+		assert_int_equal(btree_verify(&cur), 0);
+		btree_cursor_deinit(&cur);
+		refcountbt_cursor_init(&cur, NULL, ag, agf);
+		assert_int_equal(btree_verify(&cur), 0);
+		btree_cursor_deinit(&cur);
+		buffer_release(agf);
+	}
+}
+
+/*
+ * Trees of several levels that the kernel made, of written, unwritten and shared extents, are understood; work in them
+ * leaves what it found.
+ */
+static void extents_come_and_go_among_those_of_linux(void **state)
+{
+	random_seed(9);
+	mapping_count = 0;
+	vol.path = image_create(512 * MIB, "-d agcount=2 -m reflink=1,rmapbt=1");
+	mounted_run_in_kernel("xfs_io -f -c 'falloc 0 40m' $d/a;"
+			      "for i in `seq 0 2 2400`; do echo pwrite -q $((i * 8192)) 4096; done | xfs_io $d/a;"
+			      "for i in `seq 0 3 1500`; do echo reflink $d/a $((i * 12288)) $((i * 4096)) 4096;"
+			      "done | xfs_io -f $d/b >/dev/null; cp --reflink=always $d/b $d/c");
+	mounted_open();
+	for (unsigned file = 0; file < FILES; file++)
+		next_off[file] = 1u << 20;
+	verify_trees();
+	random_steps(1500);
+	verify_trees();
+	unmap_all();
+	verify_trees();
+	mounted_check_and_remove();
 }
 
 /* A volume killed in the middle of this is recovered by the kernel. */
@@ -291,7 +338,8 @@ static void leftover_staging_blocks_are_freed(void **state)
 		if (i % 3 == 0) {
 			tx = begin(0);
 			refcount_free_cow_deferred(tx, vol.space, req.start, req.count);
-			space_free_deferred(tx, vol.space, req.start, req.count, &done_by_caller, AG_RESV_NONE, false);
+			space_free_deferred(tx, vol.space, req.start, req.count, &done_by_caller, AG_RESV_NONE,
+					    false);
 			mounted_commit(tx);
 		}
 	}
@@ -310,6 +358,7 @@ int main(void)
 		TEST(extents_come_and_go),
 		TEST(extents_come_and_go_with_rmapbt),
 		TEST(extents_come_and_go_in_small_blocks),
+		TEST(extents_come_and_go_among_those_of_linux),
 		TEST(the_kernel_recovers_what_was_logged),
 		TEST(a_long_decrease_goes_on_in_several_transactions),
 		TEST(leftover_staging_blocks_are_freed),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * One B+tree on disk, whichever it is: free space, inodes, reverse map, reference counts, extents of a file.  What the
- * records mean, where the root is and where blocks come from is the owner's, behind an op table.
+ * One B+tree on disk, whichever it is: free space, inodes, reverse map, reference counts, extents of a file.  What
+ * the records mean, where the root is and where blocks come from is the owner's, behind an op table.
  * (XFS: libxfs/xfs_btree.c, xfs_btree_ops, xfs_btree_cur.)
  *
  * A cursor is a path from the root to one record.  It lives in the caller's memory, costs no allocation and holds the
@@ -13,8 +13,8 @@
  *   without (tx NULL)      read-only queries; blocks are locked while the path holds them
  *
  * Records and keys have the form that they have on disk.  Level 0 is the leaves; level .levels - 1 is the root.
- * In an overlapping tree (reverse map) a record covers an interval; every key in a node is followed by the highest key
- * of what is below it.
+ * In an overlapping tree (reverse map) a record covers an interval; every key in a node is followed by the highest
+ * key of what is below it.
  *
  * After an error a cursor is good for btree_cursor_deinit() only, and a transaction that was dirty must be cancelled.
  * -EFSCORRUPTED (with one log line) is given for structures that cannot be: a block of the wrong level, owner or
@@ -56,8 +56,8 @@ union btree_rec {
  * A root that lives in an inode's fork, as it stands in memory: a long-pointer block of capacity for .capacity keys,
  * whose key array starts at btree_block_bytes(ops) and whose pointers follow .capacity keys.
  *
- * Invariants: 1 <= numrecs <= max_keys <= capacity; bb_level >= 1 (the owner turns a root without children into a plain
- * extent list by itself).
+ * Invariants: 1 <= numrecs <= max_keys <= capacity; bb_level >= 1 (the owner turns a root without children into a
+ * plain extent list by itself).
  */
 struct btree_iroot {
 	uint16_t capacity;		/* [I] room in memory */
@@ -99,7 +99,7 @@ struct btree_ops {
 
 struct btree_level {
 	struct buffer *buf;		/* NULL: not loaded, or the root in the inode */
-	uint32_t index;			/* of the record or key, from 1; 0: before the first; count + 1: after the last */
+	uint32_t index;			/* of the entry, from 1; 0: before the first; count + 1: after the last */
 };
 
 struct btree_cursor {
@@ -126,8 +126,8 @@ enum btree_direction {
 };
 
 /*
- * @cur is the caller's memory.  @cache may be NULL when @tx is not.  The owner's fields (.header, .host, .context) and
- * .agno are set by the caller afterwards, before the first use.
+ * @cur is the caller's memory.  @cache may be NULL when @tx is not.  The owner's fields (.header, .host, .context)
+ * and .agno are set by the caller afterwards, before the first use.
  */
 void btree_cursor_init(struct btree_cursor *cur, const struct btree_ops *ops, const struct geometry *geo,
 		       const struct btree_limits *limits, struct buffer_cache *cache, struct tx *tx,
@@ -150,16 +150,20 @@ int btree_decrement(struct btree_cursor *cur, uint32_t level, bool *found);
 
 /* Whether the path's block at @level is the last of its level. */
 bool btree_is_last_block(const struct btree_cursor *cur, uint32_t level);
-/* The block under the path at @level has @count entries; the cursor may be set to any of them by path[level].index. */
+/* The block under the path at @level has @count entries; the cursor may be set to any of them by
+ * path[level].index. */
 uint32_t btree_entry_count(const struct btree_cursor *cur, uint32_t level);
 
 /*
  * Changes; all need a transaction.
  *
  * btree_update() replaces the record under the cursor; order must be kept.
+ *
  * btree_insert() puts @rec where a lookup (usually EQ) for its key has left the cursor, and leaves the cursor on it.
- * btree_delete() removes the record under the cursor and leaves the cursor on the one that followed it (where BTREE_GE
- * for its key would be): btree_get_rec() says whether there is one, btree_decrement() goes to the one before.
+ *
+ * btree_delete() removes the record under the cursor and leaves the cursor on the one that followed it (where
+ * BTREE_GE for its key would be): btree_get_rec() says whether there is one, btree_decrement() goes to the one
+ * before.
  *
  * There being no record under the cursor, or a record out of order, is -EFSCORRUPTED: it was the disk that led there.
  */
@@ -187,8 +191,8 @@ int btree_visit_blocks(struct btree_cursor *cur, btree_visit_fn visit, void *con
 int btree_count_blocks(struct btree_cursor *cur, uint64_t *blocks);
 
 /*
- * Whole-tree check for tests and paranoid callers: order of records and keys, keys against what is below them, siblings,
- * levels, minimum fill.  -EFSCORRUPTED with a log line.
+ * Whole-tree check for tests and paranoid callers: order of records and keys, keys against what is below them,
+ * siblings, levels, minimum fill.  -EFSCORRUPTED with a log line.
  */
 int btree_verify(struct btree_cursor *cur);
 
@@ -200,8 +204,8 @@ void *btree_key_at(const struct btree_ops *ops, struct xfs_btree_block *block, u
 void *btree_ptr_at(const struct btree_ops *ops, struct xfs_btree_block *block, uint32_t index, uint32_t max);
 
 /* Header of an empty block at @daddr without siblings; the rest of the block is zeroed (@bytes of it). */
-void btree_block_init(const struct btree_ops *ops, const struct geometry *geo, void *data, size_t bytes, daddr_u64 daddr,
-		      uint32_t level, uint64_t block_owner);
+void btree_block_init(const struct btree_ops *ops, const struct geometry *geo, void *data, size_t bytes,
+		      daddr_u64 daddr, uint32_t level, uint64_t block_owner);
 
 /*
  * Roots in inodes.  Trees with 8-byte keys and long pointers.

@@ -6,8 +6,8 @@
 #include <userxfs/btree.h>
 
 /*
- * One block of a tree.  A slot is a record (leaf) or a key (node; low and high key when overlapping), numbered from 1;
- * slot i of a node has pointer i.
+ * One block of a tree.  A slot is a record (leaf) or a key (node; low and high key when overlapping), numbered from
+ * 1; slot i of a node has pointer i.
  */
 struct node {
 	struct buffer *buf;		/* NULL: the root in the inode */

@@ -2,8 +2,9 @@
 /*
  * The path of a cursor: which blocks it holds, how they are read and what is checked when they are.
  *
- * Bounded loops: blocks are reached only from their parent, one level down each time; and whoever goes from one block to
- * the next of its level checks that all of the second sorts behind all of the first, so that no block is visited twice.
+ * Bounded loops: blocks are reached only from their parent, one level down each time; and whoever goes from one block
+ * to the next of its level checks that all of the second sorts behind all of the first, so that no block is visited
+ * twice.
  */
 #include "btree_private.h"
 

@@ -2,9 +2,10 @@
 /*
  * Deletion.
  *
- * From the leaf upwards: a block that has become less than half full takes an entry from a neighbour that can spare one,
- * else it is joined with one of them, and the right one's entry in their parent is deleted one level up.  A root in a block
- * that has one child left gives way to it; the contents of an only child move up into a root in an inode when they fit.
+ * From the leaf upwards: a block that has become less than half full takes an entry from a neighbour that can spare
+ * one, else it is joined with one of them, and the right one's entry in their parent is deleted one level up.  A root
+ * in a block that has one child left gives way to it; the contents of an only child move up into a root in an inode
+ * when they fit.
  *
  * The path is found again at the end when any block but the leaf was changed.
  */
@@ -77,7 +78,8 @@ static int read_sibling(struct btree_cursor *cur, uint32_t level, const struct n
 }
 
 /*
- * Takes an entry from the @side neighbour if that keeps its minimum.  *count: entries of the neighbour, 0: there is none.
+ * Takes an entry from the @side neighbour if that keeps its minimum.  *count: entries of the neighbour, 0: there is
+ * none.
  */
 static int borrow(struct btree_cursor *cur, uint32_t level, enum side side, uint32_t *count, bool *done)
 {
@@ -109,8 +111,8 @@ static int borrow(struct btree_cursor *cur, uint32_t level, enum side side, uint
 }
 
 /*
- * Appends the block at @level of @right to that of @left and frees it.  The caller deletes the entry of @right's block
- * from its parent.
+ * Appends the block at @level of @right to that of @left and frees it.  The caller deletes the entry of @right's
+ * block from its parent.
  */
 static int join(struct btree_cursor *left, struct btree_cursor *right, uint32_t level)
 {

@@ -2,12 +2,13 @@
 /*
  * Insertion.
  *
- * From the leaf upwards: a full block gives an entry to its right or left neighbour when one of them has room, else it is
- * split, and the new block's key and pointer are the entry to insert one level up, right behind the old block's.  A root
- * in a block that was split gets a new root above it; a full root in an inode moves down into a new block first.
+ * From the leaf upwards: a full block gives an entry to its right or left neighbour when one of them has room, else
+ * it is split, and the new block's key and pointer are the entry to insert one level up, right behind the old
+ * block's.  A root in a block that was split gets a new root above it; a full root in an inode moves down into a new
+ * block first.
  *
- * While this goes on, the path above the level at work leads to the old (left) block.  Once anything was split the path
- * is found again at the end.
+ * While this goes on, the path above the level at work leads to the old (left) block.  Once anything was split the
+ * path is found again at the end.
  */
 #include "btree_private.h"
 
@@ -63,7 +64,8 @@ static int shift_to_neighbour(struct btree_cursor *cur, uint32_t level, enum sid
 static int split(struct btree_cursor *cur, uint32_t level, struct node *right, bool *moved)
 {
 	struct node left = path_node(cur, level), after;
-	union btree_ptr left_ptr = node_own_ptr(cur, &left), after_ptr = node_sibling(cur, &left, SIDE_RIGHT), right_ptr;
+	union btree_ptr left_ptr = node_own_ptr(cur, &left), right_ptr;
+	union btree_ptr after_ptr = node_sibling(cur, &left, SIDE_RIGHT);
 	uint32_t count = node_count(&left), right_count = count / 2;
 	int err;
 

@@ -46,8 +46,8 @@ void *btree_ptr_at(const struct btree_ops *ops, struct xfs_btree_block *block, u
 	return (char *)block + btree_block_bytes(ops) + max * keys_bytes(ops) + (size_t)(index - 1) * ptr_bytes(ops);
 }
 
-void btree_block_init(const struct btree_ops *ops, const struct geometry *geo, void *data, size_t bytes, daddr_u64 daddr,
-		      uint32_t level, uint64_t block_owner)
+void btree_block_init(const struct btree_ops *ops, const struct geometry *geo, void *data, size_t bytes,
+		      daddr_u64 daddr, uint32_t level, uint64_t block_owner)
 {
 	struct xfs_btree_block *block = data;
 
@@ -206,14 +206,16 @@ void node_copy_slots(struct btree_cursor *cur, struct node *to, uint32_t to_inde
 		     uint32_t from_index, uint32_t count)
 {
 	ensure(to->level == from->level && to_index + count - 1 <= to->max);
-	memcpy(node_slot(cur, to, to_index), node_slot(cur, from, from_index), count * slot_bytes(cur->ops, to->level));
+	memcpy(node_slot(cur, to, to_index), node_slot(cur, from, from_index),
+	       count * slot_bytes(cur->ops, to->level));
 	if (to->level > 0)
 		memcpy(node_ptr_at(cur, to, to_index), node_ptr_at(cur, from, from_index),
 		       count * ptr_bytes(cur->ops));
 	node_log_slots(cur, to, to_index, to_index + count);
 }
 
-/* ---- pointers --------------------------------------------------------------------------------------------------- */
+/* ---- pointers
+ * --------------------------------------------------------------------------------------------------- */
 
 union btree_ptr ptr_none(const struct btree_cursor *cur)
 {

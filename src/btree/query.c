@@ -60,8 +60,8 @@ static int query_plain(struct btree_cursor *cur, const union btree_key *low, con
 }
 
 /*
- * Goes down to the child under the path's index of @level + 1.  It must sort behind the block visited before it on that
- * level, which is what keeps a hostile tree from being endless.
+ * Goes down to the child under the path's index of @level + 1.  It must sort behind the block visited before it on
+ * that level, which is what keeps a hostile tree from being endless.
  */
 static int enter_child(struct btree_cursor *cur, uint32_t level, bool *was_visited)
 {

@@ -2,8 +2,9 @@
 /*
  * Keys above a changed block, and moving entries between neighbours.
  *
- * The key of a child, in its parent, is the lowest key below it; in overlapping trees the highest key follows.  Neighbours
- * may have different parents: each is reached with a cursor of its own, so that the keys above both can be corrected.
+ * The key of a child, in its parent, is the lowest key below it; in overlapping trees the highest key follows.
+ * Neighbours may have different parents: each is reached with a cursor of its own, so that the keys above both can be
+ * corrected.
  */
 #include "btree_private.h"
 

@@ -43,7 +43,8 @@ static void release_header(struct tx *tx, struct buffer *buf)
  * Without waiting: *out = NULL when somebody else has it.  A header that was never read is not in anybody's hands and
  * is read in the ordinary way.
  */
-static int try_header(struct tx *tx, struct ag *ag, unsigned sector, const struct block_type *type, struct buffer **out)
+static int try_header(struct tx *tx, struct ag *ag, unsigned sector, const struct block_type *type,
+		      struct buffer **out)
 {
 	daddr_u64 daddr = ag_header_daddr(ag->space->geo, ag->agno, sector);
 	struct buffer *buf;
@@ -64,7 +65,8 @@ static int try_header(struct tx *tx, struct ag *ag, unsigned sector, const struc
 	return 0;
 }
 
-/* ---- AGF -------------------------------------------------------------------------------------------------------- */
+/* ---- AGF
+ * -------------------------------------------------------------------------------------------------------- */
 
 static int mirror_agf(struct ag *ag, const struct xfs_agf *agf)
 {
@@ -127,7 +129,8 @@ int ag_load_agf(struct ag *ag)
 	return err;
 }
 
-/* ---- AGI -------------------------------------------------------------------------------------------------------- */
+/* ---- AGI
+ * -------------------------------------------------------------------------------------------------------- */
 
 static int mirror_agi(struct ag *ag, const struct xfs_agi *agi)
 {
@@ -173,7 +176,8 @@ int ag_load_agi(struct ag *ag)
 	return err;
 }
 
-/* ---- logging ---------------------------------------------------------------------------------------------------- */
+/* ---- logging
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* Logs from the first to the last field named; @offsets has one more entry, the end of the last. */
 static void log_fields(struct tx *tx, struct buffer *buf, const uint16_t *offsets, uint32_t count, uint32_t fields)
@@ -204,7 +208,8 @@ void agf_log(struct tx *tx, struct buffer *agf, uint32_t fields)
 
 void agi_log(struct tx *tx, struct buffer *agi, uint32_t fields)
 {
-	/* In the order of the XFS_AGI_* bits of the first region; the fields behind the unlinked buckets are another. */
+	/* In the order of the XFS_AGI_* bits of the first region; the fields behind the unlinked buckets are
+	 * another. */
 	static const uint16_t offsets[] = {
 		offsetof(struct xfs_agi, agi_magicnum),	 offsetof(struct xfs_agi, agi_versionnum),
 		offsetof(struct xfs_agi, agi_seqno),	 offsetof(struct xfs_agi, agi_length),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The AGFL: a ring of free blocks in a sector of its own, from which the free-space trees and the reverse map take their
- * blocks, because an allocation for the trees inside an allocation would never end.  (XFS: xfs_alloc_fix_freelist,
- * xfs_alloc_get_freelist, xfs_alloc_put_freelist.)
+ * The AGFL: a ring of free blocks in a sector of its own, from which the free-space trees and the reverse map take
+ * their blocks, because an allocation for the trees inside an allocation would never end.  (XFS:
+ * xfs_alloc_fix_freelist, xfs_alloc_get_freelist, xfs_alloc_put_freelist.)
  *
- * Before anything in the AG's trees changes, the ring is brought to the length that the worst case of the change needs; so
- * it never runs empty inside of one.  Blocks in it count as free.
+ * Before anything in the AG's trees changes, the ring is brought to the length that the worst case of the change
+ * needs; so it never runs empty inside of one.  Blocks in it count as free.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
@@ -40,8 +40,8 @@ static int check_ring(const struct ag *ag, const struct xfs_agf *agf)
 		if (active == count)
 			return 0;
 	}
-	msg_error("AG %u: its AGFL is inconsistent (first %u, last %u, count %u); run xfs_repair", ag->agno, first, last,
-		  count);
+	msg_error("AG %u: its AGFL is inconsistent (first %u, last %u, count %u); run xfs_repair", ag->agno, first,
+		  last, count);
 	return -EFSCORRUPTED;
 }
 
@@ -138,11 +138,12 @@ int agfl_put(struct tx *tx, struct ag *ag, struct buffer *buf, agblk_t agblk, bo
 	return 0;
 }
 
-/* ---- how long it has to be -------------------------------------------------------------------------------------- */
+/* ---- how long it has to be
+ * -------------------------------------------------------------------------------------- */
 
 /*
- * A change splits every level and adds one; refilling the AGFL afterwards splits every level below the new root once more.
- * A tree of the greatest height cannot get another level.
+ * A change splits every level and adds one; refilling the AGFL afterwards splits every level below the new root once
+ * more.  A tree of the greatest height cannot get another level.
  */
 static uint32_t tree_need(uint32_t level, uint32_t max_levels)
 {
@@ -194,8 +195,8 @@ static bool has_room(struct alloc *a, uint32_t agfl_need, bool is_final)
 	if (longest_free(a->ag, agfl_need, reserved) < wanted)
 		return false;
 	/* Blocks that the AGFL has too many are about to be freed, not to be had. */
-	available = (int64_t)a->ag->free_blocks + (int64_t)min_u64(a->ag->agfl_count, agfl_need) - reserved - agfl_need -
-		    a->min_left;
+	available = (int64_t)a->ag->free_blocks + (int64_t)min_u64(a->ag->agfl_count, agfl_need) - reserved -
+		    agfl_need - a->min_left;
 	if (available < (int64_t)max_u64(a->total, wanted))
 		return false;
 	if (is_final && available < (int64_t)a->max_count)
@@ -203,7 +204,8 @@ static bool has_room(struct alloc *a, uint32_t agfl_need, bool is_final)
 	return true;
 }
 
-/* ---- bringing it there ------------------------------------------------------------------------------------------ */
+/* ---- bringing it there
+ * ------------------------------------------------------------------------------------------ */
 
 static int shorten(struct tx *tx, struct ag *ag, struct buffer *agf, uint32_t need)
 {

@@ -2,8 +2,8 @@
 /*
  * The two trees of free extents.  (XFS: libxfs/xfs_alloc_btree.c, xfs_alloc_fixup_trees, xfs_free_ag_extent.)
  *
- * Their own blocks come from the AGFL and go back to it: these blocks count as free space, which the trees do not need to
- * know.  Every change is made in both trees at once.
+ * Their own blocks come from the AGFL and go back to it: these blocks count as free space, which the trees do not
+ * need to know.  Every change is made in both trees at once.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
@@ -46,7 +46,8 @@ static int cntbt_compare(const union btree_key *a, const union btree_key *b)
 	return order ? order : bnobt_compare(a, b);
 }
 
-/* ---- root and blocks -------------------------------------------------------------------------------------------- */
+/* ---- root and blocks
+ * -------------------------------------------------------------------------------------------- */
 
 static void get_root(const struct btree_cursor *cur, xfs_btnum_t tree, union btree_ptr *root, uint32_t *levels)
 {
@@ -170,7 +171,8 @@ void cntbt_cursor_init(struct btree_cursor *cur, struct tx *tx, struct ag *ag, s
 	init_cursor(cur, &cntbt_ops, &ag->space->geo->cntbt, tx, ag, agf);
 }
 
-/* ---- records ---------------------------------------------------------------------------------------------------- */
+/* ---- records
+ * ---------------------------------------------------------------------------------------------------- */
 
 int freespace_complain(const struct ag *ag, struct free_extent extent, const char *why)
 {
@@ -251,7 +253,8 @@ int freespace_delete(struct btree_cursor *cur, struct free_extent extent)
 	return err ? err : btree_delete(cur);
 }
 
-/* ---- both trees together ---------------------------------------------------------------------------------------- */
+/* ---- both trees together
+ * ---------------------------------------------------------------------------------------- */
 
 /* The last record of the cntbt is the longest. */
 static int update_longest(struct btree_cursor *cnt)

@@ -2,10 +2,11 @@
 /*
  * Allocation as near as possible to a given block of an AG.  (XFS: xfs_alloc_ag_vextent_near and its helpers.)
  *
- * When the free extents that are long enough all lie in the last leaf of the cntbt, which is so in small trees and for
- * large wishes, all of them are compared.  Otherwise three cursors search in turns: the bnobt to the left and to the right
- * of the target, and the cntbt, of each length the extent nearest to the target, lengths doubling.  A hit in the bnobt
- * ends it, after the other direction was searched up to the same distance.  Whatever is found, longer wins over nearer.
+ * When the free extents that are long enough all lie in the last leaf of the cntbt, which is so in small trees and
+ * for large wishes, all of them are compared.  Otherwise three cursors search in turns: the bnobt to the left and to
+ * the right of the target, and the cntbt, of each length the extent nearest to the target, lengths doubling.  A hit
+ * in the bnobt ends it, after the other direction was searched up to the same distance.  Whatever is found, longer
+ * wins over nearer.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
@@ -58,8 +59,8 @@ static agblk_t place_aligned_around(const struct alloc *a, agblk_t end, agblk_t 
 }
 
 /*
- * Where in the free extent @e @count blocks lie nearest to the target: there, if it has them; at its start when it begins
- * behind the target, and for file data, which may grow, also when it ends too early; else at its end.
+ * Where in the free extent @e @count blocks lie nearest to the target: there, if it has them; at its start when it
+ * begins behind the target, and for file data, which may grow, also when it ends too early; else at its end.
  */
 static agblk_t place_near(const struct alloc *a, struct free_extent e, uint32_t count)
 {
@@ -144,9 +145,10 @@ static int step(struct search_cursor *c, enum btree_direction to)
 	return err;
 }
 
-/* Up to @steps records from the one under @c on; ends at a better one when @only_one.  *found: there was a better one. */
-static int walk(struct alloc *a, struct near_search *s, struct search_cursor *c, enum btree_direction to, bool only_one,
-		uint32_t steps, bool *found)
+/* Up to @steps records from the one under @c on; ends at a better one when @only_one.  *found: there was a better
+ * one. */
+static int walk(struct alloc *a, struct near_search *s, struct search_cursor *c, enum btree_direction to,
+		bool only_one, uint32_t steps, bool *found)
 {
 	bool is_better;
 	int err;

@@ -31,8 +31,8 @@ int freespace_delete(struct btree_cursor *cur, struct free_extent extent);
 int freespace_complain(const struct ag *ag, struct free_extent extent, const char *why);
 
 /*
- * Takes [@part.start, + @part.count) out of the free extent @whole, in both trees, and corrects agf_longest.  The counts of
- * free blocks are the caller's.
+ * Takes [@part.start, + @part.count) out of the free extent @whole, in both trees, and corrects agf_longest.  The
+ * counts of free blocks are the caller's.
  */
 int freespace_take_part(struct tx *tx, struct ag *ag, struct buffer *agf, struct free_extent whole,
 			struct free_extent part);
@@ -80,8 +80,8 @@ uint32_t alloc_round_count(const struct alloc *a, uint32_t count);
 int alloc_finish(struct alloc *a, struct free_extent whole, agblk_t start, uint32_t count);
 void alloc_fail(struct alloc *a);
 /*
- * No free extent is long enough: *out is the last one of @cnt, if it has .min_count blocks (*found).  With no free extent at
- * all a block of the AGFL may do: .start is then set.
+ * No free extent is long enough: *out is the last one of @cnt, if it has .min_count blocks (*found).  With no free
+ * extent at all a block of the AGFL may do: .start is then set.
  */
 int alloc_small(struct alloc *a, struct btree_cursor *cnt, struct free_extent *out, bool *found);
 /* Forces the log for the sake of busy extents; *again: another look at the trees may find something. */

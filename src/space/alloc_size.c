@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Allocation of any blocks of an AG, from the smallest free extent that is enough.  (XFS: xfs_alloc_ag_vextent_size.) */
+/* Allocation of any blocks of an AG, from the smallest free extent that is enough.  (XFS:
+ * xfs_alloc_ag_vextent_size.) */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
 
@@ -27,7 +28,8 @@ static void look_at(struct alloc *a, struct size_search *s, struct free_extent w
 	}
 }
 
-/* From the first free extent that is long enough upwards: the first that is still long enough without its busy parts. */
+/* From the first free extent that is long enough upwards: the first that is still long enough without its busy
+ * parts. */
 static int search_long_enough(struct alloc *a, struct size_search *s)
 {
 	bool found = true;

@@ -3,8 +3,9 @@
  * Which AG an allocation tries, and what follows when it has succeeded.  (XFS: xfs_alloc_vextent_start_ag and its
  * siblings, xfs_alloc_fix_freelist, xfs_alloc_space_available.)
  *
- * Against deadlock: a transaction keeps the AGFs it has locked, so it may wait only for AGs after the highest of them.  The
- * first pass over the AGs takes only those whose AGF is unlocked; the second waits, from the highest AG locked so far on.
+ * Against deadlock: a transaction keeps the AGFs it has locked, so it may wait only for AGs after the highest of
+ * them.  The first pass over the AGs takes only those whose AGF is unlocked; the second waits, from the highest AG
+ * locked so far on.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
@@ -72,7 +73,8 @@ static int pass_over_ags(struct alloc *a, struct space *space, agno_t start, agn
 	do {
 		bool is_near = agno == start && target;
 
-		err = try_ag(a, space, agno, is_near ? ALLOC_NEAR_THIS_AG : ALLOC_BY_SIZE_THIS_AG, is_near ? target : 0);
+		err = try_ag(a, space, agno, is_near ? ALLOC_NEAR_THIS_AG : ALLOC_BY_SIZE_THIS_AG,
+			     is_near ? target : 0);
 		if (err || a->agf)
 			return err;
 		if (++agno == count)

@@ -2,9 +2,9 @@
 /*
  * Busy extents; see busy.h.
  *
- * Each AG keeps its own in a treap: a binary search tree by block whose shape a hash of the block decides, so that it is
- * shallow whatever the order of insertion.  Extents in it never overlap.  An extent that is used again leaves the tree at
- * once (.count == 0) but lives on until the log has reported.
+ * Each AG keeps its own in a treap: a binary search tree by block whose shape a hash of the block decides, so that it
+ * is shallow whatever the order of insertion.  Extents in it never overlap.  An extent that is used again leaves the
+ * tree at once (.count == 0) but lives on until the log has reported.
  */
 #include "busy.h"
 
@@ -28,7 +28,8 @@ static uint64_t priority(const struct busy_extent *e)
 	return hash_u64(e->start);
 }
 
-/* ---- the treap -------------------------------------------------------------------------------------------------- */
+/* ---- the treap
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Everything below @start to *@left, the rest to *@right. */
 static void tree_split(struct busy_extent *root, agblk_t start, struct busy_extent **left, struct busy_extent **right)
@@ -101,7 +102,8 @@ static struct busy_extent *tree_first_overlap(struct busy_extent *root, agblk_t 
 	return best;
 }
 
-/* ---- life of one ------------------------------------------------------------------------------------------------ */
+/* ---- life of one
+ * ------------------------------------------------------------------------------------------------ */
 
 /* It stops being busy.  [busy_lock] */
 static void detach(struct ag *ag, struct busy_extent *e)
@@ -159,11 +161,13 @@ bool busy_overlaps(struct ag *ag, agblk_t start, uint32_t count)
 	return overlaps;
 }
 
-/* ---- allocation ------------------------------------------------------------------------------------------------- */
+/* ---- allocation
+ * ------------------------------------------------------------------------------------------------- */
 
 /*
- * Cuts @e out of [*@start, *@end).  In the middle, the part on the left is kept when it is long enough for the whole wish;
- * else the right one when it is much longer than that, so that it can serve again; else the left one when it is enough.
+ * Cuts @e out of [*@start, *@end).  In the middle, the part on the left is kept when it is long enough for the whole
+ * wish; else the right one when it is much longer than that, so that it can serve again; else the left one when it is
+ * enough.
  */
 static bool cut(const struct busy_extent *e, const struct busy_trim *trim, agblk_t *start, agblk_t *end)
 {

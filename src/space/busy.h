@@ -22,20 +22,20 @@ struct busy_trim {
 /* The blocks are busy until what @tx commits next is durable. */
 void busy_insert(struct tx *tx, struct ag *ag, agblk_t start, uint32_t count);
 /*
- * Cuts the busy parts off [*@start, *@start + *@count), preferring what is long enough to keep; *@count becomes 0 when too
- * little is left.  True when anything was busy.
+ * Cuts the busy parts off [*@start, *@start + *@count), preferring what is long enough to keep; *@count becomes 0
+ * when too little is left.  True when anything was busy.
  */
 bool busy_trim(struct ag *ag, struct busy_trim *trim, agblk_t *start, uint32_t *count);
 /*
- * The blocks are used again at once, for metadata: what is written there goes through the log, after the freeing, so they
- * need not be waited for.
+ * The blocks are used again at once, for metadata: what is written there goes through the log, after the freeing, so
+ * they need not be waited for.
  */
 int busy_reuse(struct ag *ag, agblk_t start, uint32_t count);
 /* The same for file data, which is not in the log: waits until they are not busy. */
 int busy_wait(struct ag *ag, agblk_t start, uint32_t count);
 /*
- * Makes freed blocks of the AG usable: forces the log.  -EAGAIN when nothing has changed since @generation: only @ag's
- * holder itself has freed blocks that are busy.
+ * Makes freed blocks of the AG usable: forces the log.  -EAGAIN when nothing has changed since @generation: only
+ * @ag's holder itself has freed blocks that are busy.
  */
 int busy_flush(struct ag *ag, uint64_t generation);
 /* Whether any block of the range is busy. */

@@ -143,7 +143,8 @@ void space_counts(struct space *space, struct space_counts *out)
 	mutex_unlock(&space->pool_lock);
 }
 
-/* ---- for transactions ------------------------------------------------------------------------------------------- */
+/* ---- for transactions
+ * ------------------------------------------------------------------------------------------- */
 
 static int tx_reserve(void *context, uint64_t blocks, bool use_pool)
 {

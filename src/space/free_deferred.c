@@ -3,8 +3,8 @@
  * Freeing blocks later in the chain of transactions, with an intent (EFI) that says so in the log.
  * (XFS: xfs_free_extent_later, xfs_extent_free_defer_type, xfs_agfl_free_defer_type.)
  *
- * Blocks that an AGFL has too many are freed this way, too, because inside of a change of the trees there is no room for
- * another.  For recovery the two are the same.
+ * Blocks that an AGFL has too many are freed this way, too, because inside of a change of the trees there is no room
+ * for another.  For recovery the two are the same.
  */
 #include <userxfs/base/error.h>
 #include <userxfs/base/memory.h>
@@ -132,8 +132,8 @@ void space_free_deferred(struct tx *tx, struct space *space, struct fsblk start,
 
 void agfl_free_deferred(struct tx *tx, struct ag *ag, agblk_t agblk)
 {
-	struct deferred_free f = { .space = ag->space, .start = fsblk_make(ag->space->geo, ag->agno, agblk), .count = 1,
-				   .owner = rmap_owner_ag, .resv = AG_RESV_AGFL };
+	struct deferred_free f = { .space = ag->space, .start = fsblk_make(ag->space->geo, ag->agno, agblk),
+				   .count = 1, .owner = rmap_owner_ag, .resv = AG_RESV_AGFL };
 
 	defer(tx, &defer_agfl_free, &f);
 }

@@ -6,8 +6,8 @@
  *   metadata	refcountbt and finobt; their blocks come from free space and leave the counts on disk
  *   rmapbt	its blocks come from the AGFL and count as free on disk, so all of its reservation is hidden
  *
- * At mount what may still be needed is taken out of the free counter, so nobody is promised it.  From then on a block that
- * a tree takes comes out of its reservation as long as there is any.
+ * At mount what may still be needed is taken out of the free counter, so nobody is promised it.  From then on a block
+ * that a tree takes comes out of its reservation as long as there is any.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
@@ -96,7 +96,8 @@ void ag_resv_account_free(struct tx *tx, struct ag *ag, enum ag_reservation resv
 		tx_free_blocks(tx, count - kept);
 }
 
-/* ---- at mount and unmount --------------------------------------------------------------------------------------- */
+/* ---- at mount and unmount
+ * --------------------------------------------------------------------------------------- */
 
 /* @hidden blocks leave the free counter, even those of the pool. */
 static int take_pool(struct ag *ag, struct ag_pool *pool, uint32_t asked, uint32_t used, bool hides_all)

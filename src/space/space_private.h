@@ -8,15 +8,15 @@
 #include <userxfs/space/space.h>
 
 /*
- * The free counter is one atomic number.  Whoever takes from it makes sure that .set_aside and .btree_blocks still fit
- * under it, so it only falls below these when they grow.
+ * The free counter is one atomic number.  Whoever takes from it makes sure that .set_aside and .btree_blocks still
+ * fit under it, so it only falls below these when they grow.
  */
 struct space {
 	struct buffer_cache *cache;		/* [I] */
 	const struct geometry *geo;		/* [I] */
 	struct log *log;			/* [I] after space_start() */
 	struct ag *ags;				/* [I] geo->ag_count of them */
-	uint64_t set_aside;			/* [I] blocks nobody may promise: AGFLs and splits (XFS: m_alloc_set_aside) */
+	uint64_t set_aside;			/* [I] blocks nobody may promise (XFS: m_alloc_set_aside) */
 	uint32_t ag_max_usable;			/* blocks that one extent may have; [I] after space_start() */
 
 	_Atomic int64_t free_blocks;		/* the counter */

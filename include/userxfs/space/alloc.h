@@ -3,8 +3,8 @@
 /*
  * Disk blocks: the free-space trees, the AGFL, allocation and freeing.  (XFS: libxfs/xfs_alloc.c, xfs_extent_busy.c.)
  *
- * Order against deadlock: a transaction locks AG headers in ascending order and keeps them until commit; with one held,
- * lower AGs are only tried (tx_highest_ag()).
+ * Order against deadlock: a transaction locks AG headers in ascending order and keeps them until commit; with one
+ * held, lower AGs are only tried (tx_highest_ag()).
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,7 +15,7 @@
 /* Who owns blocks, for the reverse map (XFS: xfs_owner_info).  Used also without rmapbt, to keep callers honest. */
 struct rmap_owner {
 	uint64_t owner;			/* inode number, or XFS_RMAP_OWN_* */
-	fileblk_t off;			/* logical block of the first block; ignored for bmbt blocks and special owners */
+	fileblk_t off;			/* of the first block; bmbt blocks and special owners: ignored */
 	bool is_attr_fork, is_bmbt;
 	bool skip_update;		/* the caller maintains the reverse map itself (deferred) */
 };
@@ -35,7 +35,7 @@ struct alloc_request {
 	uint32_t min_count, max_count;	/* blocks */
 	uint32_t mod, prod;		/* result count % prod == mod; prod 0 or 1: no matter */
 	uint32_t alignment;		/* of the first block within its AG; 0 or 1: none */
-	uint32_t alignment_slop;	/* exact: extra that must be free so that a later aligned try would not fail */
+	uint32_t alignment_slop;	/* exact: extra that must be free, for an aligned try that may follow */
 	uint32_t min_left;		/* blocks the AG must have left for the rest of this operation */
 	uint64_t total;			/* blocks the whole operation needs from the AG; 0: no matter */
 	struct rmap_owner owner;
@@ -52,15 +52,16 @@ struct alloc_request {
 /* The blocks are charged to the transaction's reservation unless req.resv pays. */
 int space_alloc(struct tx *tx, struct space *space, struct alloc_request *req);
 
-/* Frees blocks now; the AGF is locked by this transaction or comes in order.  The blocks become busy until it is on disk. */
+/* Frees blocks now; the AGF is locked by this transaction or comes in order.  The blocks become busy until it is on
+ * disk. */
 int space_free(struct tx *tx, struct space *space, struct fsblk start, uint32_t count, const struct rmap_owner *owner,
 	       enum ag_reservation resv);
 /* Queues the freeing as deferred work with an EFI.  @skip_discard: not worth a discard. */
 void space_free_deferred(struct tx *tx, struct space *space, struct fsblk start, uint32_t count,
 			 const struct rmap_owner *owner, enum ag_reservation resv, bool skip_discard);
 
-/* Reads and locks the AG's header in the transaction and refreshes the summaries of its struct ag.  @try: *out = NULL when
- * it is locked by somebody else. */
+/* Reads and locks the AG's header in the transaction and refreshes the summaries of its struct ag.  @try: *out = NULL
+ * when it is locked by somebody else. */
 int ag_read_agf(struct tx *tx, struct ag *ag, bool try, struct buffer **out);
 int ag_read_agi(struct tx *tx, struct ag *ag, struct buffer **out);
 /* Outside a transaction, only to fill the summaries. */

@@ -44,7 +44,8 @@ struct ag {
 	_Atomic uint8_t bno_level, cnt_level, rmap_level, refcount_level;
 	_Atomic uint32_t rmap_blocks, refcount_blocks;
 	_Atomic uint32_t inodes, free_inodes;	/* AGI */
-	/* Where the last inode was found, for the next search (XFS: pagl_*); AGI locked; NULLAGINO at first.  ialloc's. */
+	/* Where the last inode was found, for the next search (XFS: pagl_*); AGI locked; NULLAGINO at first.
+	 * ialloc's. */
 	uint32_t last_search_parent, last_search_left, last_search_right;
 	/* The finobt's share of the metadata reservation could not be had: it allocates like anybody else (XFS:
 	 * m_finobt_nores).  [I] after space_start() */
@@ -74,15 +75,15 @@ void space_destroy(struct space *space);
 int space_load(struct space *space, const struct xfs_dsb *sb, bool recount);
 /*
  * Read-write mounts: binds to the log, reads all AG headers, takes the reserve pool out of the free counter, then the
- * per-AG reservations (XFS: xfs_fs_reserve_ag_blocks); reads the tree sizes that it needs (with inobt_counts no tree is
- * walked).  A volume too full for them mounts with a warning, like XFS.
+ * per-AG reservations (XFS: xfs_fs_reserve_ag_blocks); reads the tree sizes that it needs (with inobt_counts no tree
+ * is walked).  A volume too full for them mounts with a warning, like XFS.
  */
 int space_start(struct space *space, struct log *log);
 /* Gives the per-AG reservations and the pool back to the counter (unmount, remount read-only). */
 void space_stop(struct space *space);
 /*
- * Writes the counters into the superblock, logged in a transaction of its own (unmount, freeze).  They are the sums over
- * all AGs, which is what xfs_repair counts; nothing else may be running.
+ * Writes the counters into the superblock, logged in a transaction of its own (unmount, freeze).  They are the sums
+ * over all AGs, which is what xfs_repair counts; nothing else may be running.
  */
 int space_log_superblock(struct space *space);
 
@@ -95,9 +96,9 @@ const struct geometry *space_geometry(struct space *space);
 extern const struct tx_space_ops space_tx_ops;
 
 /*
- * The free counter (XFS: xfs_dec_freecounter/xfs_add_freecounter).  space_take() fails with -ENOSPC unless, afterwards,
- * set-aside and the btree blocks still fit; with @use_pool the reserve pool may pay.  space_give() refills the pool first.
- * Atomic, no lock unless the pool is touched.
+ * The free counter (XFS: xfs_dec_freecounter/xfs_add_freecounter).  space_take() fails with -ENOSPC unless,
+ * afterwards, set-aside and the btree blocks still fit; with @use_pool the reserve pool may pay.  space_give()
+ * refills the pool first.  Atomic, no lock unless the pool is touched.
  */
 int space_take(struct space *space, uint64_t blocks, bool use_pool);
 void space_give(struct space *space, uint64_t blocks);

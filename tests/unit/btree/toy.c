@@ -33,7 +33,8 @@ uint64_t toy_random(void)
 	return random_state * 0x2545f4914f6cdd1dull >> 16;
 }
 
-/* ---- the rooms that the tree calls ------------------------------------------------------------------------------ */
+/* ---- the rooms that the tree calls
+ * ------------------------------------------------------------------------------ */
 
 static struct toy_buffer *buffer_at(daddr_u64 daddr)
 {
@@ -144,7 +145,8 @@ uint32_t toy_held(void)
 	return held;
 }
 
-/* ---- the owner's ops -------------------------------------------------------------------------------------------- */
+/* ---- the owner's ops
+ * -------------------------------------------------------------------------------------------- */
 
 static uint32_t take_block(struct toy *toy)
 {
@@ -291,7 +293,8 @@ static const struct btree_ops toy_ops[TOY_KINDS] = {
 	},
 };
 
-/* ---- one tree --------------------------------------------------------------------------------------------------- */
+/* ---- one tree
+ * --------------------------------------------------------------------------------------------------- */
 
 void toy_create(struct toy *toy, enum toy_kind kind, uint32_t max_leaf, uint32_t max_node, uint32_t max_root)
 {
@@ -369,7 +372,8 @@ union btree_rec toy_rec(const struct toy *toy, uint32_t start, uint32_t length, 
 	return rec;
 }
 
-void toy_rec_get(const struct toy *toy, const union btree_rec *rec, uint32_t *start, uint32_t *length, uint32_t *value)
+void toy_rec_get(const struct toy *toy, const union btree_rec *rec, uint32_t *start, uint32_t *length,
+		 uint32_t *value)
 {
 	switch (toy->kind) {
 	case TOY_SHORT:

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * B+trees in an array of memory, with tiny blocks, for tests.  toy.c also stands in for the buffer and log rooms'
- * functions that the tree calls: blocks that are read are counted and may not be locked twice, and every logged range is
- * copied to a shadow, so that a test can look at the tree as a replay of the log would leave it.
+ * functions that the tree calls: blocks that are read are counted and may not be locked twice, and every logged range
+ * is copied to a shadow, so that a test can look at the tree as a replay of the log would leave it.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,7 +39,8 @@ void toy_destroy(struct toy *toy);
 void toy_cursor(struct toy *toy, struct btree_cursor *cur, bool with_tx);
 /* One record: covers [start, start + length), @value goes along. */
 union btree_rec toy_rec(const struct toy *toy, uint32_t start, uint32_t length, uint32_t value);
-void toy_rec_get(const struct toy *toy, const union btree_rec *rec, uint32_t *start, uint32_t *length, uint32_t *value);
+void toy_rec_get(const struct toy *toy, const union btree_rec *rec, uint32_t *start, uint32_t *length,
+		 uint32_t *value);
 union btree_key toy_key(const struct toy *toy, uint32_t start);
 /* The transaction ends: buffers are let go. */
 void toy_commit(struct toy *toy);

@@ -204,13 +204,16 @@ static int choose_length(struct tx *tx, struct space *space, const struct map_al
 
 /* ---- attempts ---- */
 
-/* Is the piece behind everything, or in the last delayed extent?  Only asked where stripes matter. */
-static bool is_append(const struct file_map *map, const struct map_alloc *a)
+/* Stripes matter for large pieces of file data behind everything else, or in the last delayed extent. */
+static bool is_for_stripe(const struct file_map *map, const struct map_alloc *a)
 {
 	const struct fork *fork = map_fork((struct file_map *)map, a->which);
+	uint32_t stripe = space_geometry(map->space)->stripe_unit_blocks;
 	struct tree_cursor cur;
 	struct irec last;
 
+	if (!stripe || a->count < stripe || a->which == FORK_ATTR || a->flags & MAP_METADATA)
+		return false;
 	if (!tree_last(&fork->tree, &cur, &last) || a->off >= extent_end(&last.ext))
 		return true;
 	return a->off >= last.ext.off && last.ext.state == EXTENT_DELAYED;
@@ -264,11 +267,11 @@ static int try_low_space(struct tx *tx, struct space *space, const struct map_al
 	return err;
 }
 
-static int try_all(struct tx *tx, const struct file_map *map, struct map_alloc *a, struct alloc_request *req)
+static int try_all(struct tx *tx, const struct file_map *map, struct map_alloc *a, struct alloc_request *req,
+		   bool wants_stripe)
 {
 	const struct geometry *geo = tx_geometry(tx);
-	uint32_t stripe = geo->stripe_unit_blocks, longest;
-	bool is_data = a->which != FORK_ATTR && !(a->flags & MAP_METADATA);
+	uint32_t longest;
 	int err;
 
 	if (fault_hit(FAULT_bmap_alloc_minlen_extent, NULL, &(int64_t){ 0 }, &err) && a->min_count == 1) {
@@ -282,8 +285,8 @@ static int try_all(struct tx *tx, const struct file_map *map, struct map_alloc *
 	err = choose_length(tx, map->space, a, req, &longest);
 	if (err)
 		return err;
-	if (stripe && is_data && a->count >= stripe && is_append(map, a) && !(tx_flags(tx) & TX_LOW_SPACE)) {
-		err = try_stripe(tx, map->space, a, req, longest, stripe);
+	if (wants_stripe && !(tx_flags(tx) & TX_LOW_SPACE)) {
+		err = try_stripe(tx, map->space, a, req, longest, geo->stripe_unit_blocks);
 		if (err || !fsblk_is_none(req->start))
 			return err;
 	}
@@ -320,6 +323,7 @@ int map_alloc_blocks(struct tx *tx, struct file_map *map, struct map_alloc *a)
 		.is_user_data = !(a->flags & MAP_METADATA),
 		.start = FSBLK_NONE,
 	};
+	bool wants_stripe = is_for_stripe(map, a);
 	fileblk_t asked_off = a->off;
 	uint64_t asked_count = a->count;
 	uint32_t lent;
@@ -331,7 +335,7 @@ int map_alloc_blocks(struct tx *tx, struct file_map *map, struct map_alloc *a)
 	req.max_count = lent = (uint32_t)min_u64(a->count, ag_max_usable(tx_geometry(tx)));
 	if (a->was_delayed)
 		tx_unuse_blocks(tx, lent);
-	err = try_all(tx, map, a, &req);
+	err = try_all(tx, map, a, &req, wants_stripe);
 	if (a->was_delayed)
 		tx_use_blocks(tx, lent - (err || fsblk_is_none(req.start) ? 0 : req.count));
 	if (err || fsblk_is_none(req.start))

@@ -124,7 +124,7 @@ void delay_punch(struct file_map *map, enum fork_which which, fileblk_t off, fil
 	struct irec rec;
 
 	ensure(rwlock_is_write_locked(map->lock));
-	while (tree_lookup_before(&fork->tree, end, &cur, &rec) && extent_end(&rec.ext) > off) {
+	while (end > off && tree_lookup_before(&fork->tree, end, &cur, &rec) && extent_end(&rec.ext) > off) {
 		fileblk_t first = max_u64(rec.ext.off, off);
 
 		if (rec.ext.state == EXTENT_DELAYED)

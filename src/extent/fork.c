@@ -28,6 +28,12 @@ uint32_t fork_area_bytes(const struct file_map *map)
 	return space_geometry(map->space)->inode_bytes - (uint32_t)sizeof(struct xfs_dinode);
 }
 
+/* Where fork @which stands in @dip. */
+static void *fork_area(const struct file_map *map, enum fork_which which, const struct xfs_dinode *dip)
+{
+	return (char *)dip + sizeof(*dip) + (which == FORK_DATA ? 0 : map->fork_space);
+}
+
 static uint32_t fork_bytes(const struct file_map *map, enum fork_which which)
 {
 	return which == FORK_DATA ? map->fork_space : map->attr_space;
@@ -153,7 +159,7 @@ static int decode_btree(struct file_map *map, enum fork_which which, const void 
 
 static int decode_fork(struct file_map *map, enum fork_which which, const struct xfs_dinode *dip, uint8_t format)
 {
-	const void *area = which == FORK_DATA ? XFS_DFORK_DPTR(dip) : XFS_DFORK_APTR(dip);
+	const void *area = fork_area(map, which, dip);
 	struct fork *fork = map_fork(map, which);
 
 	fork->is_present = true;
@@ -271,7 +277,7 @@ void fork_encode(const struct file_map *map, enum fork_which which, struct xfs_d
 	encode_counts(map, dip);
 	if (!fork->is_present || !bytes)
 		return;
-	area = which == FORK_DATA ? XFS_DFORK_DPTR(dip) : XFS_DFORK_APTR(dip);
+	area = fork_area(map, which, dip);
 	memset(area, 0, bytes);
 	switch (fork->format) {
 	case FORK_DEVICE:

@@ -132,7 +132,7 @@ void map_forget_cow(struct file_map *map, fileblk_t off, uint64_t count)
 	struct edit edit;
 	struct irec rec;
 
-	while (tree_lookup_before(&map->cow.tree, end, &cur, &rec) && extent_end(&rec.ext) > off) {
+	while (end > off && tree_lookup_before(&map->cow.tree, end, &cur, &rec) && extent_end(&rec.ext) > off) {
 		fileblk_t first = max_u64(rec.ext.off, off), last = min_u64(extent_end(&rec.ext), end);
 
 		if (rec.ext.state != EXTENT_DELAYED) {

@@ -38,7 +38,7 @@ struct scratch {
 	uint64_t free_at_start;		/* the counter itself: blocks of free-space trees count as free */
 };
 
-static uint64_t scratch_free(struct scratch *s)
+static inline uint64_t scratch_free(struct scratch *s)
 {
 	struct space_counts counts;
 

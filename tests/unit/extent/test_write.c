@@ -10,7 +10,7 @@
 #include "extent/tree.h"
 
 #define MIB (1024ull * 1024)
-#define BLOCKS 1200u
+#define BLOCKS 2000u
 
 struct model {
 	struct scratch s;
@@ -335,7 +335,7 @@ static void splitting_the_areas_moves_the_root_down(void **state)
 	uint32_t split;
 
 	model_open("-b size=1024", 1);
-	for (unsigned i = 0; i < 600; i++)
+	for (unsigned i = 0; i < 1000; i++)
 		do_write(i * 2, 1, 0);
 	assert_int_equal(m.s.map.data.format, FORK_BTREE);
 	assert_true(be16_to_cpu(m.s.map.data.root->block.bb_numrecs) > 11);

@@ -370,9 +370,10 @@ int volume_unmount(struct volume *vol, bool forget)
 		return 0;
 	if (forget)
 		inode_for_each(vol->inodes, forget_one, NULL);
+	/* From here on whoever waits for a pass runs it: nothing is half done behind our back. */
+	volume_threads_stop(vol);
 	if (!vol->is_read_only) {
 		ret = settle(vol);
-		volume_threads_stop(vol);
 		if (!log_is_shutdown(vol->log))
 			err = leave_clean_log(vol);
 		if (err)
@@ -380,8 +381,6 @@ int volume_unmount(struct volume *vol, bool forget)
 				  vol->options.device, strerror(-err));
 		if (err && !log_is_shutdown(vol->log))
 			log_shutdown(vol->log, SHUTDOWN_FORCED, "unmount failed");
-	} else {
-		volume_threads_stop(vol);
 	}
 	free_rooms(vol);
 	return ret ? ret : err;

@@ -110,6 +110,22 @@ static inline void fixture_make(struct fixture *f, uint64_t bytes, const char *m
 	*f = (struct fixture){ .path = image_create(bytes, mkfs_args) };
 }
 
+/* With an external log of @log_bytes; @log_args: of "-l", may be empty. */
+static inline void fixture_make_external(struct fixture *f, uint64_t bytes, uint64_t log_bytes, const char *log_args,
+					 const char *mkfs_args)
+{
+	char log[] = "/var/tmp/userxfs-log-XXXXXX";
+	int fd = mkstemp(log);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)log_bytes), 0);
+	close(fd);
+	fixture_make(f, bytes, "");
+	f->log_path = strdup(log);
+	assert_int_equal(image_shell("mkfs.xfs -q -f -K -l logdev=%s%s%s %s %s", log, *log_args ? "," : "", log_args,
+				     mkfs_args, f->path), 0);
+}
+
 static inline void fixture_remove(struct fixture *f)
 {
 	image_remove(f->path);
@@ -154,6 +170,45 @@ static inline void fixture_set_label(struct fixture *f, struct tx *tx, const cha
 	memset(sb->sb_fname, 0, sizeof(sb->sb_fname));
 	memcpy(sb->sb_fname, label, strnlen(label, sizeof(sb->sb_fname)));
 	tx_buffer_log(tx, buf, 0, sizeof(*sb));
+}
+
+/* Logs the headers and tree roots of an AG wholly, as they are. */
+static inline void fixture_log_ag(struct fixture *f, struct tx *tx, unsigned agno)
+{
+	static const struct block_type *const headers[] = { &block_agf, &block_agi, &block_agfl };
+	struct buffer *agf = fixture_read(f, tx, agno, 1, &block_agf), *agi = fixture_read(f, tx, agno, 2, &block_agi), *buf;
+	const struct xfs_agf *a = agf->data;
+	const struct xfs_agi *i = agi->data;
+	struct {
+		agblk_t agblk;
+		const struct block_type *type;
+	} roots[] = {
+		{ be32_to_cpu(a->agf_roots[0]), &block_bnobt },
+		{ be32_to_cpu(a->agf_roots[1]), &block_cntbt },
+		{ be32_to_cpu(i->agi_root), &block_inobt },
+		{ be32_to_cpu(i->agi_free_root), &block_finobt },
+	};
+
+	for (unsigned n = 0; n < 3; n++)
+		tx_buffer_log_all(tx, fixture_read(f, tx, agno, n + 1, headers[n]));
+	for (unsigned n = 0; n < 4; n++) {
+		assert_int_equal(tx_buffer_read(tx, agblk_to_daddr(&f->geo, agno, roots[n].agblk),
+						f->geo.block_bytes / 512, roots[n].type, &buf), 0);
+		tx_buffer_log_all(tx, buf);
+	}
+}
+
+/* A large transaction: a label and all of every AG's roots. */
+static inline void fixture_commit_all(struct fixture *f, const char *label)
+{
+	struct tx *tx = fixture_begin(f);
+
+	fixture_set_label(f, tx, label);
+	for (unsigned agno = 0; agno < f->geo.ag_count; agno++) {
+		fixture_log_ag(f, tx, agno);
+		assert_int_equal(tx_roll(tx), 0);
+	}
+	assert_int_equal(tx_commit(tx), 0);
 }
 
 static inline void fixture_commit_label(struct fixture *f, const char *label)

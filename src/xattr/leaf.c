@@ -16,7 +16,8 @@
 #include <userxfs/base/bits.h>
 
 #define LOCAL_FIXED_BYTES offsetof(struct xfs_attr_leaf_name_local, nameval)
-#define REMOTE_FIXED_BYTES offsetof(struct xfs_attr_leaf_name_remote, name)
+/* XFS has always counted two bytes of padding behind the first byte of the name. */
+#define REMOTE_FIXED_BYTES (offsetof(struct xfs_attr_leaf_name_remote, name) + 2)
 #define RUNS XFS_ATTR_LEAF_MAPSIZE
 
 static struct xfs_attr3_leaf_hdr *header(const void *data)

@@ -46,7 +46,7 @@ static inline uint64_t scratch_free(struct scratch *s)
 	return counts.free_blocks;
 }
 
-static uint64_t scratch_raw_free(struct scratch *s)
+static inline uint64_t scratch_raw_free(struct scratch *s)
 {
 	struct space_counts counts;
 
@@ -55,7 +55,7 @@ static uint64_t scratch_raw_free(struct scratch *s)
 }
 
 /* Blocks that are not free any more. */
-static int64_t scratch_used(struct scratch *s)
+static inline int64_t scratch_used(struct scratch *s)
 {
 	return (int64_t)s->free_at_start - (int64_t)scratch_raw_free(s);
 }
@@ -104,6 +104,8 @@ static void write_inode(struct scratch *s)
 	read_inode(s, dip);
 	fork_encode(&s->map, FORK_DATA, dip);
 	fork_encode(&s->map, FORK_ATTR, dip);
+	if (s->map.is_reflink)
+		dip->di_flags2 |= cpu_to_be64(XFS_DIFLAG2_REFLINK);
 	dip->di_size = cpu_to_be64(map_end(&s->map, FORK_DATA) << s->geo.block_log);
 	assert_null(dinode_verify(&s->geo, s->ino, dip));
 	dinode_seal(&s->geo, dip);
@@ -154,7 +156,7 @@ static void start_log(struct scratch *s)
 		log_create(s->cache, s->dev, off, &s->geo, &head, &space_tx_ops, s->space, &options, &s->log), 0);
 }
 
-static void scratch_open(struct scratch *s, uint64_t bytes, const char *mkfs_args)
+static inline void scratch_open(struct scratch *s, uint64_t bytes, const char *mkfs_args)
 {
 	struct device_options options = { .engine = DEVICE_ENGINE_SYNC, .buffered = true };
 	void *sb = malloc(XFS_MAX_SECTORSIZE);
@@ -186,7 +188,7 @@ static void scratch_open(struct scratch *s, uint64_t bytes, const char *mkfs_arg
 }
 
 /* The file keeps its real extents, must have no delayed ones; xfs_repair has the last word. */
-static void scratch_close(struct scratch *s)
+static inline void scratch_close(struct scratch *s)
 {
 	int64_t used = scratch_used(s);
 
@@ -210,7 +212,7 @@ static void scratch_close(struct scratch *s)
 }
 
 /* A transaction of the file: locked and joined. */
-static struct tx *scratch_begin(struct scratch *s, uint64_t blocks, uint32_t flags)
+static inline struct tx *scratch_begin(struct scratch *s, uint64_t blocks, uint32_t flags)
 {
 	struct tx *tx;
 
@@ -220,7 +222,7 @@ static struct tx *scratch_begin(struct scratch *s, uint64_t blocks, uint32_t fla
 	return tx;
 }
 
-static void scratch_commit(struct scratch *s, struct tx *tx)
+static inline void scratch_commit(struct scratch *s, struct tx *tx)
 {
 	assert_int_equal(tx_commit(tx), 0);
 	rwlock_write_unlock(&s->lock);

@@ -4,6 +4,7 @@
 #include "scratch.h"
 
 #include <userxfs/base/bits.h>
+#include <userxfs/space/alloc.h>
 #include <userxfs/space/refcount.h>
 
 #include "extent/edit.h"
@@ -223,6 +224,20 @@ static void random_changes_equal_an_array_1k(void **state)
 {
 	run_random("-b size=1024", 2, 3000);
 	run_random("-b size=1024", 3, 2000);
+}
+
+/* A file that may share blocks drops references instead of freeing. */
+static void random_changes_of_a_reflink_file(void **state)
+{
+	model_open("-b size=1024", 8);
+	m.s.map.is_reflink = true;
+	for (unsigned step = 0; step < 800; step++) {
+		random_operation();
+		check();
+	}
+	do_unmap(0, BLOCKS);
+	check();
+	scratch_close(&m.s);
 }
 
 static void random_changes_equal_an_array_4k(void **state)
@@ -481,6 +496,105 @@ static void extent_count_overflow_is_refused(void **state)
 	scratch_close(&m.s);
 }
 
+/* Blocks mapped twice: the first unmapping takes a reference, the second frees. */
+static void shared_blocks_are_freed_with_the_last_mapping(void **state)
+{
+	struct extent ext;
+	struct tx *tx;
+	bool found;
+
+	model_open("-m rmapbt=1", 1);
+	do_write(0, 10, 0);
+	map_lookup(&m.s.map, FORK_DATA, 0, &ext, &found);
+	m.s.map.is_reflink = true;
+	tx = begin(0);
+	refcount_increase_deferred(tx, m.s.space, &ext);
+	ext.off = 100;
+	assert_int_equal(map_insert_real(tx, &m.s.map, FORK_DATA, &ext), 0);
+	scratch_commit(&m.s, tx);
+	expect("0+10W 100+10W");
+	assert_int_equal(m.s.map.block_count, 20);
+	assert_int_equal(scratch_used(&m.s), 10);
+	do_unmap(0, 5);
+	assert_int_equal(scratch_used(&m.s), 10);
+	do_unmap(100, 10);
+	assert_int_equal(scratch_used(&m.s), 5);
+	do_unmap(0, 10);
+	assert_int_equal(scratch_used(&m.s), 0);
+	scratch_close(&m.s);
+}
+
+/* Fills the volume with the file from block 2^20 on, then frees every other run of 16 blocks. */
+static void fragment_free_space(void)
+{
+	fileblk_t first = 1 << 20, off = first;
+	struct extent out;
+	uint64_t left;
+
+	while (scratch_free(&m.s) > 200) {
+		uint64_t count = min_u64(scratch_free(&m.s) - 100, 30000);
+		struct tx *tx = scratch_begin(&m.s, map_write_blocks(&m.s.map, count), 0);
+		unsigned n = 1;
+
+		assert_int_equal(map_write(tx, &m.s.map, FORK_DATA, off, count, MAP_UNWRITTEN, 0, &out, &n), 0);
+		assert_int_equal(n, 1);
+		off += out.count;
+		scratch_commit(&m.s, tx);
+	}
+	for (fileblk_t at = first + 16; at + 16 < off; at += 32) {
+		struct tx *tx = begin(0);
+
+		assert_int_equal(map_unmap(tx, &m.s.map, FORK_DATA, at, 16, 0, &left), 0);
+		assert_int_equal(tx_commit(tx), 0);
+		rwlock_write_unlock(&m.s.lock);
+	}
+	assert_int_equal(space_flush_busy(m.s.space), 0);
+}
+
+static void expect_pieces(fileblk_t off, fileblk_t end, uint64_t max)
+{
+	struct extent ext;
+	bool found;
+
+	for (; off < end; off = extent_end(&ext)) {
+		map_lookup(&m.s.map, FORK_DATA, off, &ext, &found);
+		assert_true(found && ext.off == off && ext.state == EXTENT_UNWRITTEN && ext.count <= max);
+	}
+}
+
+/* Where free space comes in small pieces, a conversion goes only as far as the block that is wanted; nothing is lost. */
+static void conversion_stops_where_it_is_needed(void **state)
+{
+	struct extent got, out;
+	uint32_t sequence;
+	unsigned n = 1;
+	struct tx *tx;
+
+	model_open("-m reflink=0,finobt=0", 1);
+	/* The pool is a number, not a place: its blocks would be one long piece. */
+	assert_int_equal(space_set_pool(m.s.space, 0), 0);
+	m.s.free_at_start = scratch_raw_free(&m.s);
+	fragment_free_space();
+	tx = begin(600);
+	assert_int_equal(map_write(tx, &m.s.map, FORK_DATA, 5000, 600, MAP_CONTIGUOUS, 0, &out, &n), 0);
+	assert_int_equal(n, 0);
+	tx_is_dirty(tx) ? scratch_commit(&m.s, tx) : (tx_cancel(tx), rwlock_write_unlock(&m.s.lock));
+
+	do_reserve(0, 1000);
+	assert_int_equal(delay_convert(&m.s.map, FORK_DATA, 400, &got, &sequence), 0);
+	assert_true(got.off <= 400 && extent_end(&got) > 400 && got.count < 300);
+	expect_pieces(0, extent_end(&got), 300);
+	map_lookup(&m.s.map, FORK_DATA, extent_end(&got), &out, &(bool){ false });
+	assert_true(out.state == EXTENT_DELAYED && extent_end(&out) == 1000);
+	assert_null(map_verify(&m.s.map));
+
+	assert_int_equal(delay_convert(&m.s.map, FORK_DATA, 999, &got, &sequence), 0);
+	assert_int_equal(atomic_load(&m.s.map.delayed_blocks), 0);
+	/* Everything that was promised has become blocks of the file or is free again. */
+	assert_int_equal(scratch_used(&m.s), m.s.map.block_count);
+	scratch_close(&m.s);
+}
+
 /* Staging: delayed in the CoW fork, real, written, mapped into the data fork. */
 static void cow_extent_travels_to_the_data_fork(void **state)
 {
@@ -536,9 +650,12 @@ int main(void)
 		cmocka_unit_test(queries_answer_about_holes_too),
 		cmocka_unit_test(cut_without_reservation_is_refused),
 		cmocka_unit_test(extent_count_overflow_is_refused),
+		cmocka_unit_test(shared_blocks_are_freed_with_the_last_mapping),
+		cmocka_unit_test(conversion_stops_where_it_is_needed),
 		cmocka_unit_test(cow_extent_travels_to_the_data_fork),
 		cmocka_unit_test(random_changes_equal_an_array_1k),
 		cmocka_unit_test(random_changes_equal_an_array_4k),
+		cmocka_unit_test(random_changes_of_a_reflink_file),
 		cmocka_unit_test(random_changes_keep_the_reverse_map),
 	};
 

@@ -52,11 +52,16 @@ struct alloc_request {
 /* The blocks are charged to the transaction's reservation unless req.resv pays. */
 int space_alloc(struct tx *tx, struct space *space, struct alloc_request *req);
 
-/* Frees blocks now; the AGF is locked by this transaction or comes in order.  The blocks become busy until it is on
- * disk. */
+/*
+ * Frees blocks now; the AGF is locked by this transaction or comes in order.  The blocks are busy until it is on disk.
+ * -EAGAIN: in a full AG, only what this transaction itself has freed is left for the AGFL; it has to roll first.
+ */
 int space_free(struct tx *tx, struct space *space, struct fsblk start, uint32_t count, const struct rmap_owner *owner,
 	       enum ag_reservation resv);
-/* Queues the freeing as deferred work with an EFI.  @skip_discard: not worth a discard. */
+/*
+ * Queues the freeing as deferred work with an EFI.  The "truncate" log reservation is for four extents: roll before
+ * queueing more.  @skip_discard: not worth a discard.
+ */
 void space_free_deferred(struct tx *tx, struct space *space, struct fsblk start, uint32_t count,
 			 const struct rmap_owner *owner, enum ag_reservation resv, bool skip_discard);
 

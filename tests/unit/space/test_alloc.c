@@ -93,7 +93,7 @@ static void free_all(void)
 	while (extent_count) {
 		struct tx *tx = mounted_begin(0);
 
-		for (int i = 0; i < 8 && extent_count; i++) {
+		for (int i = 0; i < 4 && extent_count; i++) {
 			space_free_deferred(tx, vol.space, extents[extent_count - 1].start,
 					    extents[extent_count - 1].count, &owner, AG_RESV_NONE, false);
 			forget(extent_count - 1);
@@ -184,6 +184,64 @@ static void random_changes_leave_a_clean_volume(void **state)
 		change_at_random(shapes[i].steps / 2, 30, shapes[i].max_count);
 		free_all();
 		verify_all();
+		assert_in_range(before - free_blocks(), 0, 60);
+		mounted_check_and_remove();
+	}
+}
+
+/*
+ * Every other block of a large extent is freed and then the rest at random: the trees become three levels high and
+ * low again, and the AGFLs long and short with them.  Four extents a transaction is what its log reservation is for.
+ */
+static void high_trees_come_and_go(void **state)
+{
+	static const char *mkfs_args[] = { "-b size=1k -d agcount=2", "-b size=1k -d agcount=2 -m rmapbt=1" };
+	static struct fsblk rest[4][3200];
+
+	for (size_t i = 0; i < ARRAY_COUNT(mkfs_args); i++) {
+		uint32_t count = 0, levels;
+		struct ag *ag;
+		uint64_t before;
+
+		create(300ull << 20, mkfs_args[i]);
+		before = free_blocks();
+		ag = space_ag(vol.space, 1);
+		while (count < 4 * 3200) {
+			struct alloc_request req = request(ALLOC_NEAR_THIS_AG, 1, 5000, 6400, 6400);
+			struct tx *tx = mounted_begin(6400);
+
+			assert_int_equal(space_alloc(tx, vol.space, &req), 0);
+			assert_int_equal(req.count, 6400);
+			mounted_commit(tx);
+			for (uint32_t b = 0; b < 6400; b += 8) {
+				tx = mounted_begin(0);
+				for (uint32_t j = b; j < b + 8; j += 2, count++) {
+					rest[count / 3200][count % 3200] = fsblk_add(req.start, j + 1);
+					space_free_deferred(tx, vol.space, fsblk_add(req.start, j), 1, &owner,
+							    AG_RESV_NONE, false);
+				}
+				mounted_commit(tx);
+			}
+		}
+		levels = ag->bno_level;
+		assert_true(levels >= 3);
+		assert_true(ag->agfl_count >= 8);
+		verify_all();
+		while (count) {
+			struct tx *tx = mounted_begin(0);
+
+			for (uint32_t j = 0; j < 4; j++) {
+				uint32_t k = random_below(count--);
+				struct fsblk *slot = &rest[k / 3200][k % 3200];
+
+				space_free_deferred(tx, vol.space, *slot, 1, &owner, AG_RESV_NONE, false);
+				*slot = rest[count / 3200][count % 3200];
+			}
+			mounted_commit(tx);
+			if (count % 3200 == 0)
+				verify_all();
+		}
+		assert_true(ag->bno_level < levels);
 		assert_in_range(before - free_blocks(), 0, 60);
 		mounted_check_and_remove();
 	}
@@ -490,6 +548,7 @@ int main(void)
 		cmocka_unit_test(freeing_twice_is_found_out),
 		cmocka_unit_test(a_full_volume_says_so),
 		cmocka_unit_test(random_changes_leave_a_clean_volume),
+		cmocka_unit_test(high_trees_come_and_go),
 		cmocka_unit_test(a_second_mount_goes_on),
 		cmocka_unit_test(linux_recovers_the_changes),
 	};

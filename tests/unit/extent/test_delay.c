@@ -12,15 +12,24 @@
 
 /* ---- a file being appended to, as write(2) does it ---- */
 
-/* One write: mappings of at most 4 MiB, each with preallocation behind it when it extends the file. */
-static void append(struct scratch *s, uint64_t *size, uint64_t count)
+/*
+ * One write: mappings of at most 4 MiB, each with preallocation behind it when it extends the file.  @alloc_size_log:
+ * of an allocsize= option, 0: none.
+ */
+static void append_with(struct scratch *s, uint64_t *size, uint64_t count, uint32_t alloc_size_log)
 {
 	uint64_t off = *size, end = off + count;
 
 	rwlock_write_lock(&s->lock);
 	while (off < end) {
 		fileblk_t first = bytes_to_blocks_down(&s->geo, off);
-		struct prealloc_input in = { .size_bytes = *size, .off_bytes = off, .alloc_size_log = 16 };
+		struct prealloc_input in = {
+			.size_bytes = *size,
+			.off_bytes = off,
+			.alloc_size_log = alloc_size_log ? alloc_size_log : 16,
+			.is_fixed = alloc_size_log,
+			.stripe_align_blocks = s->geo.stripe_unit_blocks,
+		};
 		struct extent ext;
 		uint64_t prealloc;
 		bool found;
@@ -39,6 +48,11 @@ static void append(struct scratch *s, uint64_t *size, uint64_t count)
 	}
 	rwlock_write_unlock(&s->lock);
 	assert_null(map_verify(&s->map));
+}
+
+static void append(struct scratch *s, uint64_t *size, uint64_t count)
+{
+	append_with(s, size, count, 0);
 }
 
 static void close_file(struct scratch *s, uint64_t size)
@@ -191,6 +205,56 @@ static void throttling_matches_the_kernel(void **state)
 	scratch_close(&s);
 }
 
+/* With allocsize= the reservation behind the write is always that, also for empty files. */
+static void fixed_preallocation_matches_the_kernel(void **state)
+{
+	struct scratch s;
+	uint64_t size = 0;
+
+	scratch_open(&s, 512 * MIB, "");
+	append_with(&s, &size, 4 * KIB, 20);
+	expect(&s, 256, 262, "0+256D");
+	append_with(&s, &size, 1020 * KIB, 20);
+	expect(&s, 256, 262, "0+256D");
+	append_with(&s, &size, 4 * KIB, 20);
+	expect(&s, 512, 519, "0+512D");
+	close_file(&s, size);
+	expect(&s, 257, 263, "0+257D");
+	close_file(&s, 0);
+	size = 0;
+	append_with(&s, &size, 4 * KIB, 16);
+	append_with(&s, &size, 60 * KIB, 16);
+	expect(&s, 16, 21, "0+16D");
+	append_with(&s, &size, 4 * KIB, 16);
+	expect(&s, 32, 37, "0+32D");
+	append_with(&s, &size, MIB, 16);
+	expect(&s, 288, 294, "0+288D");
+	close_file(&s, 0);
+	scratch_close(&s);
+}
+
+/* Striped volumes: ends are rounded up to the stripe unit, and the extent starts on one. */
+static void striped_files_match_the_kernel(void **state)
+{
+	struct scratch s;
+	struct extent ext;
+	uint64_t size = 0;
+	fileblk_t pos = 0;
+
+	scratch_open(&s, GIB, "-d su=64k,sw=4");
+	append(&s, &size, 64 * KIB);
+	expect(&s, 16, 21, "0+16D");
+	append(&s, &size, 4 * KIB);
+	expect(&s, 48, 53, "0+48D");
+	append(&s, &size, 200 * KIB);
+	expect(&s, 128, 133, "0+128D");
+	sync_file(&s, size);
+	expect(&s, 128, 128, "0+67W 67+61U");
+	assert_true(map_next(&s.map, FORK_DATA, &pos, &ext));
+	assert_int_equal(ext.start.v, 32);
+	scratch_close(&s);
+}
+
 /* ---- rules of the indirect reservation ---- */
 
 static void reserve(struct scratch *s, fileblk_t off, uint64_t count)
@@ -241,6 +305,25 @@ static void filling_a_gap_returns_the_surplus(void **state)
 	reserve(&s, 1, 1);
 	expect(&s, 3, 8, "0+3D");
 	punch(&s, 0, 3);
+	expect(&s, 0, 0, "");
+	scratch_close(&s);
+}
+
+/* Cutting the tail off again and again leaves the worst case of what remains. */
+static void shrinking_returns_reservations(void **state)
+{
+	struct scratch s;
+
+	scratch_open(&s, 512 * MIB, "");
+	reserve(&s, 0, 4096);
+	expect(&s, 4096, 4117, "0+4096D");
+	close_file(&s, 8 * MIB);
+	expect(&s, 2048, 2061, "0+2048D");
+	close_file(&s, MIB);
+	expect(&s, 256, 262, "0+256D");
+	close_file(&s, 4 * KIB);
+	expect(&s, 1, 6, "0+1D");
+	close_file(&s, 0);
 	expect(&s, 0, 0, "");
 	scratch_close(&s);
 }
@@ -392,6 +475,9 @@ int main(void)
 		cmocka_unit_test(appends_of_64k_match_the_kernel),
 		cmocka_unit_test(appends_of_1m_match_the_kernel),
 		cmocka_unit_test(throttling_matches_the_kernel),
+		cmocka_unit_test(fixed_preallocation_matches_the_kernel),
+		cmocka_unit_test(striped_files_match_the_kernel),
+		cmocka_unit_test(shrinking_returns_reservations),
 		cmocka_unit_test(filling_a_gap_returns_the_surplus),
 		cmocka_unit_test(punched_middle_funds_the_rests),
 		cmocka_unit_test(starved_pieces_share_what_there_is),

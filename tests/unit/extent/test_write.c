@@ -289,8 +289,66 @@ static void allocating_inside_delayed_reserves_anew(void **state)
 	expect("0+100D 100+50U 150+346D");
 	/* 446 delayed, 50 real, 5 and 6 indirect. */
 	assert_int_equal(scratch_used(&m.s), 507);
+	do_write(150, 234, MAP_UNWRITTEN);
+	expect("0+100D 100+284U 384+112D");
+	assert_int_equal(scratch_used(&m.s), 506);
 	check();
 	do_punch(0, BLOCKS);
+	scratch_close(&m.s);
+}
+
+/* With an extent size hint allocations are widened to its multiples. */
+static void extent_hint_widens_allocations(void **state)
+{
+	struct extent out;
+	unsigned n = 1;
+	struct tx *tx;
+
+	model_open("", 1);
+	m.s.map.extent_hint_blocks = 16;
+	tx = begin(16);
+	assert_int_equal(map_write(tx, &m.s.map, FORK_DATA, 0, 1, MAP_UNWRITTEN, 0, &out, &n), 0);
+	assert_true(n == 1 && out.off == 0 && out.count == 1);
+	scratch_commit(&m.s, tx);
+	expect("0+16U");
+	tx = begin(16);
+	assert_int_equal(map_write(tx, &m.s.map, FORK_DATA, 25, 2, MAP_UNWRITTEN, 0, &out, &n), 0);
+	assert_true(n == 1 && out.off == 25 && out.count == 2);
+	scratch_commit(&m.s, tx);
+	expect("0+32U");
+	assert_int_equal(scratch_used(&m.s), 32);
+	scratch_close(&m.s);
+}
+
+/* An attr fork with many extents becomes a tree and comes back, like a data fork. */
+static void attr_fork_becomes_a_tree_too(void **state)
+{
+	struct extent out;
+	uint64_t left = 1;
+	unsigned n = 1;
+	struct tx *tx;
+
+	model_open("-b size=1024", 1);
+	tx = begin(0);
+	assert_int_equal(map_set_split(tx, &m.s.map, map_default_split(&m.s.map)), 0);
+	scratch_commit(&m.s, tx);
+	for (unsigned i = 0; i < 300; i++) {
+		tx = begin(1);
+		assert_int_equal(map_write(tx, &m.s.map, FORK_ATTR, i * 2, 1, MAP_METADATA, 0, &out, &n), 0);
+		assert_int_equal(n, 1);
+		scratch_commit(&m.s, tx);
+	}
+	assert_int_equal(m.s.map.attr.format, FORK_BTREE);
+	assert_true(m.s.map.log_fields & XFS_ILOG_ABROOT);
+	assert_int_equal(log_force(m.s.log, 0, NULL), 0);
+	assert_int_equal(map_verify_disk(&m.s.map, FORK_ATTR), 0);
+	while (left) {
+		tx = begin(0);
+		assert_int_equal(map_unmap(tx, &m.s.map, FORK_ATTR, 0, BLOCKS, 2, &left), 0);
+		scratch_commit(&m.s, tx);
+	}
+	assert_int_equal(m.s.map.attr.format, FORK_EXTENTS);
+	assert_int_equal(scratch_used(&m.s), 0);
 	scratch_close(&m.s);
 }
 
@@ -562,7 +620,10 @@ static void expect_pieces(fileblk_t off, fileblk_t end, uint64_t max)
 	}
 }
 
-/* Where free space comes in small pieces, a conversion goes only as far as the block that is wanted; nothing is lost. */
+/*
+ * Where free space comes in small pieces, a conversion goes only as far as the block that is wanted; nothing is
+ * lost.
+ */
 static void conversion_stops_where_it_is_needed(void **state)
 {
 	struct extent got, out;
@@ -642,6 +703,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(conversion_takes_the_whole_delayed_extent),
 		cmocka_unit_test(allocating_inside_delayed_reserves_anew),
+		cmocka_unit_test(extent_hint_widens_allocations),
+		cmocka_unit_test(attr_fork_becomes_a_tree_too),
 		cmocka_unit_test(written_pieces_merge_with_written_neighbours),
 		cmocka_unit_test(fork_changes_form_at_the_inline_limit),
 		cmocka_unit_test(splitting_the_areas_moves_the_root_down),

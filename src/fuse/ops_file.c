@@ -151,6 +151,9 @@ void op_read(struct request *r)
 	struct open_file *file = open_file(arg->fh);
 	int err;
 
+	/* Before the reply: after it the file may be closed. */
+	if (!session_is_read_only(r->s) && !r->s->vol->options.no_atime)
+		inode_accessed(file->inode, r->s->vol->options.strict_atime);
 	if (file->flags & O_DIRECT) {
 		struct iovec iov = { r->scratch, count };
 
@@ -162,8 +165,6 @@ void op_read(struct request *r)
 	} else {
 		read_cached(r, file, arg, count);
 	}
-	if (!session_is_read_only(r->s) && !r->s->vol->options.no_atime)
-		inode_accessed(file->inode, r->s->vol->options.strict_atime);
 }
 
 /* ---- write ---- */

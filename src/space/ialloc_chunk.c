@@ -89,7 +89,7 @@ static int try_piece(struct tx *tx, struct ag *ag, const struct xfs_agi *agi, st
 		return 0;
 	req->min_count = req->max_count = geo->ialloc_min_blocks;
 	req->min_agblk = geo->cluster_align_blocks;
-	req->max_agblk = end - geo->ialloc_blocks;
+	req->max_agblk = end - 1;
 	out->is_piece = true;
 	return try_near_root(tx, ag, agi, req, geo->sparse_align_blocks, out);
 }

@@ -32,8 +32,8 @@ void mounted_abandon(void);
 void mounted_check_and_remove(void);
 
 /*
- * Mounts the image of vol.path, which must be closed, with the kernel, runs @script (sh) with $d for the mount point, and
- * unmounts.  Skips the test (after removing the image) where the kernel cannot mount it.
+ * Mounts the image of vol.path, which must be closed, with the kernel, runs @script (sh) with $d for the mount point,
+ * and unmounts.  Skips the test (after removing the image) where the kernel cannot mount it.
  */
 void mounted_run_in_kernel(const char *script);
 /*

@@ -233,8 +233,8 @@ static void own_steps(void)
 }
 
 /*
- * An image and its copy, the same for both: fresh, or as @prepare (sh, $d is the mount point) leaves it.  Skips the test
- * where the kernel cannot mount it.
+ * An image and its copy, the same for both: fresh, or as @prepare (sh, $d is the mount point) leaves it.  Skips the
+ * test where the kernel cannot mount it.
  */
 static char *create_two(uint64_t size_bytes, const char *mkfs_args, const char *prepare)
 {

@@ -250,8 +250,8 @@ static void verify_trees(void)
 }
 
 /*
- * Trees of several levels that the kernel made, of written, unwritten and shared extents, are understood; work in them
- * leaves what it found.
+ * Trees of several levels that the kernel made, of written, unwritten and shared extents, are understood; work in
+ * them leaves what it found.
  */
 static void extents_come_and_go_among_those_of_linux(void **state)
 {

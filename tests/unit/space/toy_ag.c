@@ -253,7 +253,8 @@ void toy_ag_create(uint32_t max_leaf, uint32_t max_node)
 	init_buffers();
 	toy.geo = (struct geometry){
 		.block_bytes = TOY_BLOCK_BYTES, .block_log = 9, .sector_bytes = 512, .sector_log = 9,
-		.inode_bytes = 512, .agblk_log = 13, .agino_log = 14, .inopb_log = 1, .blocks = TOY_BLOCKS, .ag_count = 1,
+		.inode_bytes = 512, .agblk_log = 13, .agino_log = 14, .inopb_log = 1, .blocks = TOY_BLOCKS,
+		.ag_count = 1,
 		.ag_blocks = TOY_BLOCKS,
 		.has_external_log = true, .cluster_align_blocks = 1, .has_rmapbt = true, .has_reflink = true,
 	};

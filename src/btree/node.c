@@ -92,21 +92,28 @@ union btree_ptr ptr_copy(const struct btree_cursor *cur, const void *at)
 void node_low_key(const struct btree_cursor *cur, const struct node *n, uint32_t index, union btree_key *key)
 {
 	const void *slot = node_slot(cur, n, index);
+	union btree_rec rec;
 
-	if (n->level == 0)
-		cur->ops->key_of_rec(slot, key);
-	else
+	if (n->level > 0) {
 		memcpy(key, slot, cur->ops->key_bytes);
+		return;
+	}
+	/* Where records are not a multiple of 8 bytes they are not aligned in their block. */
+	memcpy(&rec, slot, cur->ops->rec_bytes);
+	cur->ops->key_of_rec(&rec, key);
 }
 
 void node_high_key(const struct btree_cursor *cur, const struct node *n, uint32_t index, union btree_key *key)
 {
 	const char *slot = node_slot(cur, n, index);
+	union btree_rec rec;
 
-	if (n->level == 0)
-		cur->ops->high_key_of_rec((const void *)slot, key);
-	else
+	if (n->level > 0) {
 		memcpy(key, slot + cur->ops->key_bytes, cur->ops->key_bytes);
+		return;
+	}
+	memcpy(&rec, slot, cur->ops->rec_bytes);
+	cur->ops->high_key_of_rec(&rec, key);
 }
 
 void node_keys(const struct btree_cursor *cur, const struct node *n, struct key_pair *out)

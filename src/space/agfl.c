@@ -18,20 +18,15 @@ enum { AGFL_SECTOR = 3 };		/* of an AG */
 
 const struct rmap_owner rmap_owner_ag = { .owner = XFS_RMAP_OWN_AG };
 
-static uint32_t ring_size(const struct geometry *geo)
-{
-	return (uint32_t)((geo->sector_bytes - sizeof(struct xfs_agfl)) / sizeof(__be32));
-}
-
 static uint32_t ring_next(const struct geometry *geo, uint32_t index)
 {
-	return index + 1 == ring_size(geo) ? 0 : index + 1;
+	return index + 1 == agfl_slots(geo) ? 0 : index + 1;
 }
 
 /* The AGF describes a ring that can be: the verifier has checked each field, not how they fit. */
 static int check_ring(const struct ag *ag, const struct xfs_agf *agf)
 {
-	uint32_t size = ring_size(ag->space->geo), first = be32_to_cpu(agf->agf_flfirst);
+	uint32_t size = agfl_slots(ag->space->geo), first = be32_to_cpu(agf->agf_flfirst);
 	uint32_t last = be32_to_cpu(agf->agf_fllast), count = be32_to_cpu(agf->agf_flcount), active = 0;
 
 	if (first < size && last < size && count <= size) {
@@ -119,7 +114,7 @@ int agfl_put(struct tx *tx, struct ag *ag, struct buffer *buf, agblk_t agblk, bo
 	err = check_ring(ag, agf);
 	if (err)
 		return err;
-	if (be32_to_cpu(agf->agf_flcount) == ring_size(ag->space->geo)) {
+	if (be32_to_cpu(agf->agf_flcount) == agfl_slots(ag->space->geo)) {
 		msg_error("AG %u: its AGFL is full", ag->agno);
 		return -EFSCORRUPTED;
 	}

@@ -203,7 +203,7 @@ static int search_next_length(struct alloc *a, struct near_search *s)
 {
 	struct free_extent e, before;
 	bool found, is_better;
-	uint32_t doubled;
+	uint32_t doubled = s->length << 1;
 	int err;
 
 	err = freespace_lookup(&s->cnt.cur, BTREE_GE, (struct free_extent){ a->target, s->length }, &found);
@@ -211,6 +211,9 @@ static int search_next_length(struct alloc *a, struct near_search *s)
 	if (err || !found)
 		return err;
 	err = freespace_get(&s->cnt.cur, &e);
+	/* Lengths only grow, or this would never end. */
+	if (!err && e.count < s->length)
+		err = freespace_complain(a->ag, e, "the cntbt is not in order");
 	if (!err)
 		err = look_at(a, s, &s->cnt, &is_better);
 	if (err)
@@ -227,7 +230,6 @@ static int search_next_length(struct alloc *a, struct near_search *s)
 		if (err)
 			return err;
 	}
-	doubled = s->length << 1;
 	if (!s->count || s->length >= doubled)
 		s->length++;
 	else

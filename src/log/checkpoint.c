@@ -368,6 +368,23 @@ void checkpoint_throttle(struct log *log)
 	mutex_unlock(&log->checkpoint_lock);
 }
 
+void checkpoint_lock_writer(struct log *log)
+{
+	mutex_lock(&log->checkpoint_lock);
+	while (log->is_writing)
+		cond_wait(&log->checkpoint_cond, &log->checkpoint_lock);
+	log->is_writing = true;
+	mutex_unlock(&log->checkpoint_lock);
+}
+
+void checkpoint_unlock_writer(struct log *log)
+{
+	mutex_lock(&log->checkpoint_lock);
+	log->is_writing = false;
+	cond_broadcast(&log->checkpoint_cond);
+	mutex_unlock(&log->checkpoint_lock);
+}
+
 /*
  * A record with the start of a transaction that never commits: recovery forgets it, but finds the tail in its header.
  */
@@ -377,14 +394,9 @@ void checkpoint_write_tail(struct log *log)
 	lsn_t tail;
 	int err = 0;
 
-	mutex_lock(&log->checkpoint_lock);
-	if (log->is_writing || log_is_shutdown(log)) {
-		mutex_unlock(&log->checkpoint_lock);
-		return;
-	}
-	log->is_writing = true;
-	mutex_unlock(&log->checkpoint_lock);
-
+	checkpoint_lock_writer(log);
+	if (log_is_shutdown(log))
+		goto unlock;
 	record_writer_init(log, &w);
 	tail = sample_tail(log, pos_to_lsn(log->blocks, record_position(&w)));
 	/* Only worth it when it frees more than it takes. */
@@ -396,11 +408,8 @@ void checkpoint_write_tail(struct log *log)
 	}
 	if (err)
 		log_shutdown(log, SHUTDOWN_LOG_IO, "writing log records");
-
-	mutex_lock(&log->checkpoint_lock);
-	log->is_writing = false;
-	cond_broadcast(&log->checkpoint_cond);
-	mutex_unlock(&log->checkpoint_lock);
+unlock:
+	checkpoint_unlock_writer(log);
 }
 
 /* ---- passes ------------------------------------------------------------------------------------------------------ */

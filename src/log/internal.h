@@ -123,6 +123,9 @@ void checkpoint_inserted(struct log *log, struct checkpoint *cp);
 /* Slows down whoever commits when the current checkpoint is far too large. */
 void checkpoint_throttle(struct log *log);
 bool checkpoint_is_empty(struct log *log);
+/* Becomes the one thread that writes records, to write something else than a checkpoint. */
+void checkpoint_lock_writer(struct log *log);
+void checkpoint_unlock_writer(struct log *log);
 /* Records a tail that has moved, when nothing else is there to be written. */
 void checkpoint_write_tail(struct log *log);
 /* After a shutdown: nothing of what was committed will reach the disk. */

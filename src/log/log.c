@@ -173,6 +173,8 @@ void log_destroy(struct log *log)
 	if (log_is_shutdown(log))
 		drop_everything(log);
 	buffer_cache_set_ops(log->cache, NULL, NULL);
+	/* Somebody else has written what was still queued. */
+	buffer_cancel_list(&log->writes);
 	checkpoints_deinit(log);
 	tail_deinit(log);
 	ensure(list_is_empty(&log->begin_waiters) && list_is_empty(&log->renew_waiters));
@@ -276,14 +278,26 @@ int log_quiesce(struct log *log)
 	return err;
 }
 
-int log_write_unmount(struct log *log)
+static int write_unmount_record(struct log *log)
 {
 	struct {
 		uint16_t magic, pad1;
 		uint32_t pad2;
 	} body = { .magic = XLOG_UNMOUNT_TYPE };
 	struct record_writer w;
-	lsn_t tail;
+	int err;
+
+	record_writer_init(log, &w);
+	record_add_op(&w, XFS_LOG, XLOG_UNMOUNT_TRANS, &body, sizeof(body));
+	err = record_finish(&w, pos_to_lsn(log->blocks, log->head));
+	/* What is behind it needs nothing before it. */
+	if (!err)
+		grant_written(log, w.start, w.start, 0);
+	return err;
+}
+
+int log_write_unmount(struct log *log)
+{
 	int err;
 
 	if (log->options.read_only)
@@ -291,17 +305,13 @@ int log_write_unmount(struct log *log)
 	if (log_is_shutdown(log))
 		return -EIO;
 	ensure(tail_is_empty(log) && checkpoint_is_empty(log));
-	record_writer_init(log, &w);
-	tail = pos_to_lsn(log->blocks, record_position(&w));
-	record_add_op(&w, XFS_LOG, XLOG_UNMOUNT_TRANS, &body, sizeof(body));
-	err = record_finish(&w, tail);
-	if (err) {
-		log_shutdown(log, SHUTDOWN_LOG_IO, "writing the unmount record");
-		return -EIO;
-	}
-	/* What is behind it needs nothing before it. */
-	grant_written(log, w.start, w.start, 0);
-	return 0;
+	checkpoint_lock_writer(log);
+	err = write_unmount_record(log);
+	checkpoint_unlock_writer(log);
+	if (!err)
+		return 0;
+	log_shutdown(log, SHUTDOWN_LOG_IO, "writing the unmount record");
+	return -EIO;
 }
 
 /* ---- shutdown ---------------------------------------------------------------------------------------------------- */

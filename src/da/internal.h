@@ -82,7 +82,8 @@ void node_log(struct da_tree *tree, struct buffer *buf, unsigned first, unsigned
 /* Moves entries [@first, count) of @from to the end (or the front, @to_front) of @to. */
 void node_move(struct da_tree *tree, struct buffer *from, unsigned first, struct buffer *to, bool to_front);
 
-/* Moves @path to the next (@forward) or previous block at its lowest level; *moved false at the edge, path unchanged. */
+/* Moves @path to the next (@forward) or previous block at its lowest level; *moved false at the edge, path
+ * unchanged. */
 int path_shift(struct da_tree *tree, struct da_path *path, bool forward, bool *moved);
 /* The same as da_fix_hashes() for any path, from the parent of blk[@below] up; blk[@below].hash is right. */
 void path_fix_hashes(struct da_tree *tree, struct da_path *path, unsigned below);
@@ -91,6 +92,6 @@ void path_fix_hashes(struct da_tree *tree, struct da_path *path, unsigned below)
 int siblings_link_after(struct da_tree *tree, struct da_block *old, struct da_block *new);
 int siblings_unlink(struct da_tree *tree, struct da_block *drop, struct da_block *keep);
 
-/* Unmaps a tree block; when the map would need a block that is not there, the last tree block moves into its place and the
- * last place is unmapped instead (directories only). */
+/* Unmaps a tree block; when the map would need a block that is not there, the last tree block moves into its place
+ * and the last place is unmapped instead (directories only). */
 int tree_shrink(struct da_tree *tree, uint32_t blk, struct buffer *buf);

@@ -3,9 +3,9 @@
  * Shrinking the tree.  (XFS: xfs_da3_join, xfs_da3_node_toosmall, xfs_da3_root_join, xfs_da3_blk_unlink,
  * xfs_da3_swap_lastblock.)
  *
- * A block that is at most half full joins a neighbour when both together fill at most three quarters of a block, so that
- * the next insertion does not split it again.  Of the two the one with the higher number goes, which keeps the fork
- * short.
+ * A block that is at most half full joins a neighbour when both together fill at most three quarters of a block, so
+ * that the next insertion does not split it again.  Of the two the one with the higher number goes, which keeps the
+ * fork short.
  */
 #include "internal.h"
 

@@ -2,8 +2,8 @@
 /*
  * Going down the tree and along its edges.  (XFS: xfs_da3_node_lookup_int, xfs_da3_path_shift, xfs_da3_fixhashpath.)
  *
- * Every way through the tree is bounded: levels fall by one at each step down, and no walk along one level visits more
- * blocks than the fork has.
+ * Every way through the tree is bounded: levels fall by one at each step down, and no walk along one level visits
+ * more blocks than the fork has.
  */
 #include "internal.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How many blocks an operation on one name may need.  (XFS: xfs_trans_space.h.)  The numbers are XFS's: they decide when a
- * nearly full volume refuses a new name.
+ * How many blocks an operation on one name may need.  (XFS: xfs_trans_space.h.)  The numbers are XFS's: they decide
+ * when a nearly full volume refuses a new name.
  */
 #include <userxfs/da.h>
 

@@ -3,8 +3,8 @@
  * Growing the tree.  (XFS: xfs_da3_split, xfs_da3_root_split, xfs_da3_node_split, xfs_da3_blk_link.)
  *
  * A block that is full gets a new right neighbour, which takes the upper half; the neighbour's entry goes into the
- * parent, which may have to split in turn.  The root never gets a neighbour: before it is split, its contents move to a
- * new block, and the root becomes a node with that one child.
+ * parent, which may have to split in turn.  The root never gets a neighbour: before it is split, its contents move to
+ * a new block, and the root becomes a node with that one child.
  */
 #include "internal.h"
 
@@ -136,8 +136,8 @@ static int split_node(struct da_tree *tree, unsigned level, struct da_block *upp
 }
 
 /*
- * Puts new[0..*n) behind the path's entry of the node at *level.  Out: new[0] and *n = 1 when the node was split.  *level
- * goes up by one when the root grew a level.
+ * Puts new[0..*n) behind the path's entry of the node at *level.  Out: new[0] and *n = 1 when the node was split.
+ * *level goes up by one when the root grew a level.
  */
 static int insert_children(struct da_tree *tree, unsigned *level, struct da_block new[2], unsigned *n)
 {

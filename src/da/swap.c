@@ -2,9 +2,9 @@
 /*
  * Giving a tree block back when the volume is full.  (XFS: xfs_da3_swap_lastblock.)
  *
- * Unmapping a block in the middle of an extent makes one extent more, for which the fork's map may need a block of its
- * own.  The last block of the leaf section can always be unmapped, so its contents move into the dead block's place, and
- * its neighbours and its parent learn the new number.
+ * Unmapping a block in the middle of an extent makes one extent more, for which the fork's map may need a block of
+ * its own.  The last block of the leaf section can always be unmapped, so its contents move into the dead block's
+ * place, and its neighbours and its parent learn the new number.
  */
 #include "internal.h"
 

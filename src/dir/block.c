@@ -49,7 +49,8 @@ static int find(struct dir_op *op, struct buffer *buf, uint32_t *index, uint32_t
 }
 
 /* Reads the block and finds the op's name in it; -ENOENT.  On failure nothing is held. */
-static int read_and_find(struct dir_op *op, struct buffer **buf, uint32_t *index, uint32_t *off, struct data_entry *entry)
+static int read_and_find(struct dir_op *op, struct buffer **buf, uint32_t *index, uint32_t *off,
+			 struct data_entry *entry)
 {
 	bool found;
 	int err;

@@ -6,8 +6,8 @@
  *	name: inode number, length, bytes, file type, padding to 8, tag (its own offset)
  *	hole: 0xffff, length, ..., tag
  *
- * Two holes never touch.  The table of the largest is kept up to date without looking at the whole block as long as that
- * can be right; when a hole that is not in the table might belong there, the block is scanned.
+ * Two holes never touch.  The table of the largest is kept up to date without looking at the whole block as long as
+ * that can be right; when a hole that is not in the table might belong there, the block is scanned.
  */
 #include "internal.h"
 
@@ -123,7 +123,8 @@ bool data_is_empty(const struct dir_op *op, const struct buffer *buf)
 
 /* ---- reading names ---- */
 
-static bool decode_entry(const struct geometry *geo, const void *data, uint32_t end, uint32_t off, struct data_entry *out)
+static bool decode_entry(const struct geometry *geo, const void *data, uint32_t end, uint32_t off,
+			 struct data_entry *out)
 {
 	const struct xfs_dir2_data_entry *entry = data + off;
 	uint32_t bytes;
@@ -148,8 +149,8 @@ bool data_entry_at(const struct dir_op *op, const struct buffer *buf, uint32_t o
 	return decode_entry(op->geo, buf->data, end, off, out);
 }
 
-bool data_next(const struct geometry *geo, const void *data, uint32_t end, uint32_t *off, uint32_t *place, bool *is_name,
-	       struct data_entry *out)
+bool data_next(const struct geometry *geo, const void *data, uint32_t end, uint32_t *off, uint32_t *place,
+	       bool *is_name, struct data_entry *out)
 {
 	const struct xfs_dir2_data_unused *hole = data + *off;
 	uint32_t bytes;

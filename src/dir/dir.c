@@ -139,10 +139,10 @@ int dir_replace(struct tx *tx, struct inode *dir, struct name name, struct inum 
 
 int dir_is_empty(struct inode *dir, bool *is_empty)
 {
-	const struct xfs_dir2_sf_hdr *hdr = dir->map.data.local;
+	const struct fork *fork = &dir->map.data;
+	const struct xfs_dir2_sf_hdr *hdr = fork->local;
 
-	*is_empty = dir->map.data.format == FORK_LOCAL && dir->map.data.local_bytes >= sizeof(hdr->count) + sizeof(hdr->i8count) &&
-		    !hdr->count;
+	*is_empty = fork->format == FORK_LOCAL && fork->local_bytes >= sizeof(hdr->count) && !hdr->count;
 	return 0;
 }
 

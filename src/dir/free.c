@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Free blocks: the longest hole of every data block of a directory in node form.  (XFS: xfs_dir2_free, the free index.)
+ * Free blocks: the longest hole of every data block of a directory in node form.  (XFS: xfs_dir2_free, the free
+ * index.)
  *
  *	free   | header: firstdb, nvalid, nused | longest hole of data block firstdb, firstdb + 1, ... |
  *
- * Free block number fdb covers data blocks [fdb * free_bests, (fdb + 1) * free_bests).  One that covers only data blocks
- * that do not exist may be missing.
+ * Free block number fdb covers data blocks [fdb * free_bests, (fdb + 1) * free_bests).  One that covers only data
+ * blocks that do not exist may be missing.
  */
 #include "internal.h"
 

@@ -2,8 +2,8 @@
 /*
  * Arrays of (hash, address) in hash order: in leaf blocks, and behind the names of the single-block form.
  *
- * A removed name leaves a stale entry: its hash stays, its address is 0.  Insertion fills the nearest stale entry, so that
- * few entries move and little is logged.
+ * A removed name leaves a stale entry: its hash stays, its address is 0.  Insertion fills the nearest stale entry, so
+ * that few entries move and little is logged.
  */
 #include "internal.h"
 

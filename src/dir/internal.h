@@ -3,9 +3,9 @@
 /*
  * What the files of this room share.
  *
- * The address space of a directory is divided in three, 32 GiB each: data blocks (names), the leaf section (hashes), free
- * blocks (how large each data block's largest hole is).  A data block is known by its number db, from 0; a name by its
- * dataptr, the byte offset of its entry in the data section divided by 8, which also is its readdir position.
+ * The address space of a directory is divided in three, 32 GiB each: data blocks (names), the leaf section (hashes),
+ * free blocks (how large each data block's largest hole is).  A data block is known by its number db, from 0; a name
+ * by its dataptr, the byte offset of its entry in the data section divided by 8, which also is its readdir position.
  */
 #include <userxfs/base/error.h>
 #include <userxfs/base/message.h>
@@ -130,9 +130,10 @@ uint32_t data_longest_off(const struct buffer *buf);
 bool data_is_empty(const struct dir_op *op, const struct buffer *buf);
 /* False when no name stands at @off. */
 bool data_entry_at(const struct dir_op *op, const struct buffer *buf, uint32_t off, struct data_entry *out);
-/* What stands at *off, which moves on; *is_name false for a hole.  False at the end, or when the bytes make no sense. */
-bool data_next(const struct geometry *geo, const void *data, uint32_t end, uint32_t *off, uint32_t *at, bool *is_name,
-	       struct data_entry *out);
+/* What stands at *off, which moves on; *is_name false for a hole.  False at the end, or when the bytes make no
+ * sense. */
+bool data_next(const struct geometry *geo, const void *data, uint32_t end, uint32_t *off, uint32_t *place,
+	       bool *is_name, struct data_entry *out);
 /* Takes [@off, @off + @bytes) out of the hole that starts at @hole_off. */
 int data_use(struct dir_op *op, struct buffer *buf, uint32_t hole_off, uint32_t off, uint32_t bytes);
 /* Makes [@off, @off + @bytes) a hole, merged with holes it touches. */
@@ -157,15 +158,16 @@ static inline bool index_is_stale(const leaf_entry *entry)
 
 /* First entry whose hash is not less than @hash. */
 uint32_t index_search(const leaf_entry *entries, uint32_t count, uint32_t hash);
-/* Makes room before @index by moving entries towards the nearest stale one; [*first, *end) changed.  Returns the slot. */
+/* Makes room before @index by moving entries towards the nearest stale one; [*first, *end) changed.  Returns the
+ * slot. */
 uint32_t index_reuse_stale(leaf_entry *entries, uint32_t count, uint32_t index, uint32_t *first, uint32_t *end);
 /* Removes the stale entries, towards the front; returns the number left. */
 uint32_t index_compact(leaf_entry *entries, uint32_t count);
 void index_set(leaf_entry *entry, uint32_t hash, uint32_t addr);
 void index_sort(leaf_entry *entries, uint32_t count);
 
-/* Compares the op's name with those of its hash in @entries from *index on.  *found: at *index, which *place describes;
- * else *index is where the name belongs (among entries [0, @count)). */
+/* Compares the op's name with those of its hash in @entries from *index on.  *found: at *index, which *place
+ * describes; else *index is where the name belongs (among entries [0, @count)). */
 int index_find(struct dir_op *op, const leaf_entry *entries, uint32_t count, uint32_t *index, struct dir_place *place,
 	       bool *found);
 

@@ -316,17 +316,17 @@ int leaf_remove(struct dir_op *op)
 
 /* ---- conversions ---- */
 
-/* Removes trailing data blocks that are empty because there was no room to give them back earlier.  *only_first: block 0 is
- * all there is. */
+/* Removes trailing data blocks that are empty because there was no room to give them back earlier.  *only_first:
+ * block 0 is all there is. */
 static int trim_data(struct dir_op *op, struct buffer *leaf, bool *only_first)
 {
 	*only_first = false;
 	while (op->dir->disk_size_bytes > op->dg->block_bytes) {
-		uint32_t bests = leaf_best_count(op, leaf);
+		uint32_t bests = leaf_best_count(op, leaf), empty = op->dg->block_bytes - DATA_HEADER_BYTES;
 		struct buffer *data;
 		int err;
 
-		if (bests < 2 || be16_to_cpu(leaf_bests(op, leaf)[bests - 1]) != op->dg->block_bytes - DATA_HEADER_BYTES)
+		if (bests < 2 || be16_to_cpu(leaf_bests(op, leaf)[bests - 1]) != empty)
 			return 0;
 		err = data_read(op, bests - 1, &data);
 		if (err)

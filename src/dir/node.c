@@ -30,7 +30,8 @@ static int find_in_leaf(struct da_tree *tree, struct da_block *leaf, bool *found
 
 	if (leaf->buf->type != &block_dir_leafn)
 		return dir_corrupt(search->op->dir, "a leaf of its tree has the wrong type");
-	return index_find(search->op, leaf_of(leaf->buf)->__ents, leaf_count(leaf->buf), &leaf->index, &search->place, found);
+	return index_find(search->op, leaf_of(leaf->buf)->__ents, leaf_count(leaf->buf), &leaf->index, &search->place,
+			  found);
 }
 
 static void init_leaf(struct da_tree *tree, struct buffer *buf)

@@ -79,12 +79,13 @@ static unsigned wide_count(const struct short_dir *sf)
 
 uint32_t short_encoded_bytes(const struct geometry *geo, const struct short_dir *sf)
 {
-	unsigned wide = wide_count(sf), number_bytes = wide ? XFS_INO64_SIZE : XFS_INO32_SIZE;
+	unsigned wide = wide_count(sf);
+	uint32_t fixed = (uint32_t)sizeof(struct xfs_dir2_sf_entry) + geo->has_ftype +
+			 (wide ? XFS_INO64_SIZE : XFS_INO32_SIZE);
 	uint32_t bytes = (uint32_t)xfs_dir2_sf_hdr_size((int)wide);
 
 	for (unsigned i = 0; i < sf->count; i++)
-		bytes += (uint32_t)sizeof(struct xfs_dir2_sf_entry) + sf->names[i].entry.name.length + geo->has_ftype +
-			 number_bytes;
+		bytes += fixed + sf->names[i].entry.name.length;
 	return bytes;
 }
 
@@ -188,9 +189,9 @@ int short_lookup(struct dir_op *op)
 }
 
 /*
- * Chooses the position and the block offset of a name of @bytes (as a data entry): after the last one if that fits the
- * block, else the first gap.  @rewrite: inode numbers become wide; then gaps come first, as everything is rewritten
- * anyway.  False: it fits nowhere.  (XFS: xfs_dir2_sf_addname_pick.)
+ * Chooses the position and the block offset of a name of @bytes (as a data entry): after the last one if that fits
+ * the block, else the first gap.  @rewrite: inode numbers become wide; then gaps come first, as everything is
+ * rewritten anyway.  False: it fits nowhere.  (XFS: xfs_dir2_sf_addname_pick.)
  */
 static bool pick_place(const struct dir_op *op, const struct short_dir *sf, uint32_t bytes, bool rewrite,
 		       unsigned *position, uint32_t *off)

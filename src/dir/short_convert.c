@@ -8,9 +8,9 @@
 
 static const uint8_t dots[] = "..";
 
-static struct data_entry dot_entry(const struct dir_op *op, unsigned length, struct inum ino)
+static struct data_entry dot_entry(unsigned length, struct inum ino)
 {
-	return (struct data_entry){ { dots, length }, ino, op->geo->has_ftype ? XFS_DIR3_FT_DIR : XFS_DIR3_FT_UNKNOWN };
+	return (struct data_entry){ { dots, length }, ino, XFS_DIR3_FT_DIR };
 }
 
 /* Writes the name, preceded by a hole from *off on if it stands later, and adds it to the index. */
@@ -28,7 +28,7 @@ static void fill_block(struct dir_op *op, struct buffer *buf, const struct short
 {
 	uint32_t count = sf->count + 2, off = DATA_HEADER_BYTES;
 	struct xfs_dir2_block_tail *tail;
-	struct data_entry dot = dot_entry(op, 1, op->dir->ino), dotdot = dot_entry(op, 2, sf->parent);
+	struct data_entry dot = dot_entry(1, op->dir->ino), dotdot = dot_entry(2, sf->parent);
 	leaf_entry *index;
 
 	data_init(op, buf, XFS_DIR3_BLOCK_MAGIC);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A check of a whole directory, for tests: every name is in the index under its hash and nothing else is, every longest
- * hole is known, sizes agree.  What one block can know about itself is the business of its verifier.
+ * A check of a whole directory, for tests: every name is in the index under its hash and nothing else is, every
+ * longest hole is known, sizes agree.  What one block can know about itself is the business of its verifier.
  */
 #include "internal.h"
 

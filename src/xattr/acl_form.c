@@ -239,10 +239,19 @@ static struct acl_entry *entry_of(struct acl *acl, uint16_t tag)
 	return NULL;
 }
 
+/* The entries that stand for the mode's bits of others, group and owner. */
+static void find_classes(struct acl *acl, struct acl_entry *class[3])
+{
+	class[0] = entry_of(acl, ACL_TAG_OTHER);
+	class[1] = group_class(acl);
+	class[2] = entry_of(acl, ACL_TAG_USER_OBJ);
+}
+
 void acl_mask_create(struct acl *acl, uint32_t *mode)
 {
-	struct acl_entry *class[] = { entry_of(acl, ACL_TAG_OTHER), group_class(acl), entry_of(acl, ACL_TAG_USER_OBJ) };
+	struct acl_entry *class[3];
 
+	find_classes(acl, class);
 	for (unsigned i = 0; i < 3; i++) {
 		unsigned shift = 3 * i;
 
@@ -255,8 +264,9 @@ void acl_mask_create(struct acl *acl, uint32_t *mode)
 
 void acl_mask_chmod(struct acl *acl, uint32_t mode)
 {
-	struct acl_entry *class[] = { entry_of(acl, ACL_TAG_OTHER), group_class(acl), entry_of(acl, ACL_TAG_USER_OBJ) };
+	struct acl_entry *class[3];
 
+	find_classes(acl, class);
 	for (unsigned i = 0; i < 3; i++)
 		if (class[i])
 			class[i]->perm = (uint16_t)(mode >> 3 * i & PERMISSIONS);

@@ -30,7 +30,9 @@ int xattr_parse(const char *full_name, struct xattr_name *out)
 			return -EINVAL;
 		if (rest > UINT8_MAX)
 			return -ERANGE;
-		*out = (struct xattr_name){ (enum xattr_namespace)i, (const uint8_t *)full_name + prefix, (unsigned)rest };
+		out->ns = (enum xattr_namespace)i;
+		out->bytes = (const uint8_t *)full_name + prefix;
+		out->length = (unsigned)rest;
 		return 0;
 	}
 	return -EOPNOTSUPP;
@@ -172,8 +174,10 @@ static int list_one(void *context, const struct attr_seen *seen)
 	struct name_list *list = context;
 	int err = 0;
 
+	if (seen->space & XFS_ATTR_SECURE)
+		return append(list, "security.", seen->name, seen->name_length);
 	if (!(seen->space & XFS_ATTR_ROOT))
-		return append(list, seen->space & XFS_ATTR_SECURE ? "security." : "user.", seen->name, seen->name_length);
+		return append(list, "user.", seen->name, seen->name_length);
 	if (is_named(seen, SGI_ACL_FILE))
 		err = append(list, "system.posix_acl_access", "", 0);
 	else if (is_named(seen, SGI_ACL_DEFAULT))

@@ -46,6 +46,7 @@ int attr_fork_add(struct inode *inode, uint32_t bytes, bool use_pool)
 {
 	const struct geometry *geo = inode_geometry(inode);
 	uint32_t blocks = geo->dir.fs_blocks + da_map_blocks(geo, FORK_DATA, geo->dir.fs_blocks);
+	uint32_t flags = use_pool ? TX_USE_POOL : 0;
 	struct tx *tx;
 	bool exists;
 	int err;
@@ -55,8 +56,7 @@ int attr_fork_add(struct inode *inode, uint32_t bytes, bool use_pool)
 	rwlock_read_unlock(&inode->map_lock);
 	if (exists)
 		return 0;
-	err = tx_begin(log_of(inode), &log_reservations(log_of(inode))->attr_add_fork, blocks, use_pool ? TX_USE_POOL : 0,
-		       &tx);
+	err = tx_begin(log_of(inode), &log_reservations(log_of(inode))->attr_add_fork, blocks, flags, &tx);
 	if (err)
 		return err;
 	rwlock_write_lock(&inode->map_lock);

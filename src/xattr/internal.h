@@ -67,6 +67,8 @@ struct attr_seen {
 	struct attr_value value;
 };
 
+typedef int (*attr_visit)(void *context, const struct attr_seen *seen);
+
 /* ---- short.c ---- */
 
 int short_attr_find(const struct attr_op *op, struct attr_value *out);
@@ -74,7 +76,7 @@ int short_attr_find(const struct attr_op *op, struct attr_value *out);
 int short_attr_set(struct attr_op *op, bool *fits);
 int short_attr_remove(struct attr_op *op);
 /* Calls @visit for each; stops at the first nonzero result, which is returned. */
-int short_attr_walk(const struct inode *inode, int (*visit)(void *context, const struct attr_seen *seen), void *context);
+int short_attr_walk(const struct inode *inode, attr_visit visit, void *context);
 /* Inline attributes, or none at all, become a leaf. */
 int short_attr_to_leaf(struct attr_op *op);
 /* The attributes of the root leaf go inline if they fit; the last attribute is gone: so is the fork. */
@@ -117,7 +119,8 @@ bool attr_is_local(const struct geometry *geo, unsigned name_length, uint32_t va
 /* An empty leaf at @data; keeps the identity (da_header_init()). */
 void attr_leaf_clear(const struct geometry *geo, void *data);
 /* Inserts without logging.  False: no free run is large enough; *compact: packing the block would make one. */
-bool attr_leaf_insert(const struct geometry *geo, void *data, unsigned index, const struct leaf_key *key, bool *compact);
+bool attr_leaf_insert(const struct geometry *geo, void *data, unsigned index, const struct leaf_key *key,
+		      bool *compact);
 void attr_leaf_delete(const struct geometry *geo, void *data, unsigned index);
 /* Packs names and values; @scratch has a block's size. */
 void attr_leaf_compact(const struct geometry *geo, void *data, void *scratch);
@@ -146,7 +149,7 @@ int attr_tree_add(struct attr_op *op);
 int attr_tree_remove(struct attr_op *op, struct attr_tree *at, bool may_go_inline);
 /* For readers: the leaf with the op's entry, to be released; -ENODATA. */
 int attr_tree_read(struct attr_op *op, struct buffer **leaf, unsigned *index);
-int attr_tree_walk(struct inode *inode, int (*visit)(void *context, const struct attr_seen *seen), void *context);
+int attr_tree_walk(struct inode *inode, attr_visit visit, void *context);
 /* Sets the flags of the entry, and where its remote value is; logs. */
 void attr_tree_update(struct attr_op *op, struct buffer *leaf, unsigned index, uint8_t flags, uint32_t value_blk,
 		      uint32_t value_length);

@@ -5,9 +5,9 @@
  *	| header, 3 free runs | (hash, place, flags) ... |    free    | name value | free | name value | ... |
  *	                                                              ^ firstused
  *
- * Entries grow upwards in hash order, names and values are put at the end of a free run.  The header remembers three free
- * runs, not all; a removal may leave one that is forgotten, and then "holes" says that packing the block would gain
- * something.  Bytes between the entries and firstused are always free, remembered or not.
+ * Entries grow upwards in hash order, names and values are put at the end of a free run.  The header remembers three
+ * free runs, not all; a removal may leave one that is forgotten, and then "holes" says that packing the block would
+ * gain something.  Bytes between the entries and firstused are always free, remembered or not.
  *
  * These functions work on plain bytes; logging is the caller's.
  */
@@ -234,7 +234,8 @@ static void trim_runs(void *data)
 	}
 }
 
-bool attr_leaf_insert(const struct geometry *geo, void *data, unsigned index, const struct leaf_key *key, bool *compact)
+bool attr_leaf_insert(const struct geometry *geo, void *data, unsigned index, const struct leaf_key *key,
+		      bool *compact)
 {
 	uint32_t bytes = attr_key_name_bytes(key), place;
 	unsigned run = choose_run(geo, data, bytes), count = count_of(data);

@@ -5,8 +5,8 @@
  *	block 0          block 1          block 2
  *	| hdr | value... | hdr | value... | hdr | value, zeroes |
  *
- * They are not logged: they are written before the transaction that makes the attribute visible commits, and the flush
- * that precedes its log record makes them durable first.  Nothing on disk refers to them until then.
+ * They are not logged: they are written before the transaction that makes the attribute visible commits, and the
+ * flush that precedes its log record makes them durable first.  Nothing on disk refers to them until then.
  */
 #include "internal.h"
 
@@ -83,12 +83,12 @@ static const char *block_verify(const struct inode *inode, const struct xfs_attr
 static int read_piece(struct inode *inode, const struct extent *ext, uint32_t off, void *context)
 {
 	const struct geometry *geo = inode_geometry(inode);
+	daddr_u64 daddr = fsblk_to_daddr(geo, ext->start);
 	struct reading *reading = context;
 	struct buffer *buf;
 	int err;
 
-	err = buffer_read(cache_of(inode), fsblk_to_daddr(geo, ext->start), daddrs(geo, ext->count), &block_attr_remote,
-			  &buf);
+	err = buffer_read(cache_of(inode), daddr, daddrs(geo, ext->count), &block_attr_remote, &buf);
 	if (err)
 		return err;
 	for (uint64_t i = 0; !err && i < ext->count; i++, off += payload(geo)) {
@@ -147,7 +147,8 @@ int remote_allocate(struct attr_op *op, uint32_t *blk)
 	return 0;
 }
 
-static void fill_block(struct inode *inode, void *data, daddr_u64 daddr, uint32_t off, const char *value, uint32_t bytes)
+static void fill_block(struct inode *inode, void *data, daddr_u64 daddr, uint32_t off, const char *value,
+		       uint32_t bytes)
 {
 	const struct geometry *geo = inode_geometry(inode);
 	struct xfs_attr3_rmt_hdr *hdr = data;

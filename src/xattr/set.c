@@ -11,8 +11,8 @@
  *	t3   unmap the blocks of the old value (several transactions)
  *	t4   remove the old entry
  *
- * A crash after t0 or t2 leaves an entry with the flag.  The next change of that name removes it; blocks that it had are
- * freed with the inode, as it does not know them.
+ * A crash after t0 or t2 leaves an entry with the flag.  The next change of that name removes it; blocks that it had
+ * are freed with the inode, as it does not know them.
  */
 #include "internal.h"
 

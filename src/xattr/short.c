@@ -72,7 +72,7 @@ int short_attr_find(const struct attr_op *op, struct attr_value *out)
 	return 0;
 }
 
-int short_attr_walk(const struct inode *inode, int (*visit)(void *context, const struct attr_seen *seen), void *context)
+int short_attr_walk(const struct inode *inode, attr_visit visit, void *context)
 {
 	uint32_t length, off = HEADER_BYTES;
 	const uint8_t *bytes;

@@ -6,6 +6,11 @@
 
 #include <userxfs/base/memory.h>
 
+static unsigned count_of(const void *data)
+{
+	return be16_to_cpu(((const struct xfs_attr3_leaf_hdr *)data)->count);
+}
+
 static uint32_t capacity(const struct geometry *geo)
 {
 	return geo->attr.block_bytes - ATTR_LEAF_HEADER_BYTES;
@@ -66,10 +71,11 @@ static void init_leaf(struct da_tree *tree, struct buffer *buf)
 static struct leaf_key new_key(const struct attr_op *op)
 {
 	bool is_local = attr_is_local(op->geo, op->name_length, op->value_length);
+	unsigned flags = (is_local ? XFS_ATTR_LOCAL : 0) | (op->adds_incomplete ? XFS_ATTR_INCOMPLETE : 0);
 
 	return (struct leaf_key){
 		.hash = op->hash,
-		.flags = op->space | (is_local ? XFS_ATTR_LOCAL : 0) | (op->adds_incomplete ? XFS_ATTR_INCOMPLETE : 0),
+		.flags = (uint8_t)(op->space | flags),
 		.name = op->name,
 		.name_length = op->name_length,
 		.value = op->value,
@@ -93,12 +99,13 @@ struct division {
 static struct division divide(const struct attr_op *op, const void *data, unsigned index, uint32_t key_bytes)
 {
 	uint32_t total = attr_leaf_used(data), lower = 0, best = UINT32_MAX;
-	unsigned count = be16_to_cpu(((const struct xfs_attr3_leaf_hdr *)data)->count);
+	unsigned count = count_of(data);
 	struct division d = { .at = index };
 
 	for (unsigned at = 0; at <= count; at++) {
 		for (unsigned stays = at == index ? 0 : at > index; stays <= (at >= index); stays++) {
-			uint32_t left = lower + (stays ? key_bytes : 0), right = total - lower + (stays ? 0 : key_bytes);
+			uint32_t left = lower + (stays ? key_bytes : 0);
+			uint32_t right = total - lower + (stays ? 0 : key_bytes);
 			uint32_t fuller = left > right ? left : right;
 
 			if (fuller > capacity(op->geo) || fuller >= best || !left || !right)
@@ -120,7 +127,7 @@ static void append_entries(const struct geometry *geo, const void *from, unsigne
 		bool compact;
 
 		attr_leaf_get(from, i, &key);
-		ensure(attr_leaf_insert(geo, to, be16_to_cpu(((struct xfs_attr3_leaf_hdr *)to)->count), &key, &compact));
+		ensure(attr_leaf_insert(geo, to, count_of(to), &key, &compact));
 	}
 }
 
@@ -309,8 +316,7 @@ int attr_tree_read(struct attr_op *op, struct buffer **leaf, unsigned *index)
 	return err ? err : -ENODATA;
 }
 
-static int walk_leaf(const struct buffer *leaf, int (*visit)(void *context, const struct attr_seen *seen),
-		     void *context)
+static int walk_leaf(const struct buffer *leaf, attr_visit visit, void *context)
 {
 	int err = 0;
 
@@ -332,7 +338,7 @@ static int walk_leaf(const struct buffer *leaf, int (*visit)(void *context, cons
 	return err;
 }
 
-int attr_tree_walk(struct inode *inode, int (*visit)(void *context, const struct attr_seen *seen), void *context)
+int attr_tree_walk(struct inode *inode, attr_visit visit, void *context)
 {
 	uint64_t budget = DA_WALK_BUDGET;
 	struct buffer *leaf;

@@ -57,8 +57,11 @@ static void set_one(struct inode *inode, struct model *m, unsigned i, uint32_t l
 	m->seed[i] = next_random(1000);
 	fill(value, length, m->seed[i]);
 	assert_int_equal(set_attr(inode, numbered_name(i), value, length, XATTR_CREATE), exists ? -EEXIST : 0);
-	if (exists)
-		assert_int_equal(set_attr(inode, numbered_name(i), value, length, next_random(2) ? XATTR_REPLACE : 0), 0);
+	if (exists) {
+		int flags = next_random(2) ? XATTR_REPLACE : 0;
+
+		assert_int_equal(set_attr(inode, numbered_name(i), value, length, flags), 0);
+	}
 }
 
 static void remove_one(struct inode *inode, struct model *m, unsigned i)

@@ -27,6 +27,15 @@ int files_create(struct inode_cache *inodes, struct pagecache *pages, struct dev
 		 const struct file_options *options, struct files **out);
 void files_destroy(struct files *files);
 
+/* What a higher room does for this one; optional. */
+struct file_hooks {
+	/* Space is short: frees the blocks of unlinked files that nobody uses any more.  Called without locks. */
+	void (*inactivate)(void *context);
+	void *context;
+};
+/* Before the first operation. */
+void files_set_hooks(struct files *files, const struct file_hooks *hooks);
+
 /* The page cache of @inode, made on first use. */
 int file_mapping(struct inode *inode, struct mapping **out);
 
@@ -108,6 +117,14 @@ int file_copy(struct inode *in, uint64_t in_off, struct inode *out, uint64_t out
 /* Opens and closes: a writable close trims speculation by XFS's rules. */
 void file_opened(struct inode *inode, bool writable);
 void file_closed(struct inode *inode, bool writable);
+/* For namespace_hooks: the last reference went and the file has a name; or has none: its pages are not worth writing. */
+void file_inactive(struct inode *inode);
+void file_discard(struct inode *inode);
+/*
+ * Space is short: writes everything dirty, frees all speculation, all unlinked files, and waits until freed blocks can be
+ * used.  Called without locks.  (XFS: xfs_flush_inodes, xfs_blockgc_free_space.)
+ */
+void files_make_space(struct files *files);
 /* Extents as fiemap shows them (data fork, delayed included), from @off on; @emit false stops. */
 int file_report(struct inode *inode, uint64_t off, uint64_t count, bool (*emit)(void *context, const struct extent *ext),
 		void *context);

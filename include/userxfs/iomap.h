@@ -79,6 +79,9 @@ uint64_t iomap_length(const struct iomap_iter *iter);
 /* Still what begin said?  Folio locked (or another lock that keeps the extents). */
 bool iomap_is_valid(struct inode *inode, const struct iomap *map);
 
+/* Blocks that allocating [@off_blk, @off_blk + @count) may take: the range rounded out to the extent size hint. */
+uint64_t iomap_hinted_blocks(const struct inode *inode, fileblk_t off_blk, uint64_t count);
+
 /* Mount-wide choices, set once in the inode cache's owner: */
 struct iomap_options {
 	uint32_t alloc_size_log;	/* log2 bytes; 16 */

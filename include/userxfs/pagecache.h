@@ -184,6 +184,11 @@ bool mapping_invalidate(struct mapping *mapping, uint64_t off, uint64_t end);
 int mapping_write(struct mapping *mapping, uint64_t off, uint64_t end);
 /* Waits for writeback of the range; making progress on the device itself if nobody else does.  Does not consume errors. */
 void mapping_wait(struct mapping *mapping, uint64_t off, uint64_t end);
+/* Starts writing everything that is dirty, mapping by mapping in the order in which they became so; with @wait also waits for
+ * everything under writeback.  The first error. */
+int pagecache_write_all(struct pagecache *cache, bool wait);
+/* After a shutdown: drops what can never be written, waits for what is in flight.  Nobody dirties anything any more. */
+void pagecache_discard_all(struct pagecache *cache);
 /* The last error of an I/O or mapping and a number that grows with each: each open file reports each once. */
 int mapping_error(struct mapping *mapping, uint64_t *sequence);
 void mapping_set_error(struct mapping *mapping, int err);

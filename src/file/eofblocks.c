@@ -14,7 +14,7 @@ bool file_can_trim(struct inode *inode)
 	const struct geometry *geo = inode_geometry(inode);
 	bool can = false;
 
-	if (!S_ISREG(inode->mode) || inode_cache_log(inode->cache) == NULL)
+	if (!S_ISREG(inode->mode))
 		return false;
 	rwlock_read_lock(&inode->map_lock);
 	if (map_is_loaded(&inode->map, FORK_DATA)) {
@@ -76,6 +76,14 @@ void file_closed(struct inode *inode, bool writable)
 		trim_on_close(inode);
 }
 
+void file_inactive(struct inode *inode)
+{
+	rwlock_write_lock(&inode->io_lock);
+	if (file_can_trim(inode))
+		file_trim(inode);
+	rwlock_write_unlock(&inode->io_lock);
+}
+
 static void trim_in_background(struct inode *inode, bool sync)
 {
 	/* A background round leaves files alone that are being written. */
@@ -95,7 +103,6 @@ static void trim_in_background(struct inode *inode, bool sync)
 static int trim_tagged(struct inode *inode, void *context)
 {
 	trim_in_background(inode, *(bool *)context);
-	inode_put(inode);
 	return 0;
 }
 

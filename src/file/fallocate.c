@@ -25,22 +25,23 @@ int file_flush_unmap(struct inode *inode, uint64_t off, uint64_t end)
 	off = round_down_u64(off, unit);
 	end = end > UINT64_MAX - unit ? UINT64_MAX : round_up_u64(end, unit);
 	err = file_flush(inode, off, end);
+	/* Everything there is clean, and nobody can dirty it: whole folios go, also what they hold outside the range. */
 	if (!err)
-		mapping_truncate(m, off, end);
+		ensure(mapping_invalidate(m, off, end));
 	return err;
 }
 
 /* One transaction: a piece of [@off_blk, ...) becomes allocated; *done blocks. */
 static int allocate_some(struct inode *inode, fileblk_t off_blk, uint64_t count, uint64_t *done)
 {
-	struct log *log = inode_cache_log(inode->cache);
+	struct files *files = inode_files(inode);
+	uint64_t blocks = min_u64(iomap_hinted_blocks(inode, off_blk, count), EXTENT_MAX_BLOCKS);
 	struct extent ext;
 	unsigned n = 1;
 	struct tx *tx;
 	int err;
 
-	count = min_u64(count, EXTENT_MAX_BLOCKS);
-	err = tx_begin(log, &log_reservations(log)->write, map_write_blocks(&inode->map, count), 0, &tx);
+	err = file_tx_begin(files, &log_reservations(files->log)->write, map_write_blocks(&inode->map, blocks), 0, &tx);
 	if (err)
 		return err;
 	rwlock_write_lock(&inode->map_lock);
@@ -48,11 +49,14 @@ static int allocate_some(struct inode *inode, fileblk_t off_blk, uint64_t count,
 	err = map_load(&inode->map, FORK_DATA);
 	if (!err)
 		err = map_write(tx, &inode->map, FORK_DATA, off_blk, count, MAP_UNWRITTEN, 0, &ext, &n);
-	if (!err && n == 0)
-		err = -ENOSPC;
 	if (err) {
 		tx_cancel(tx);
 		return err;
+	}
+	if (n == 0) {
+		/* The allocator may have moved blocks between its own lists while it searched. */
+		err = tx_commit(tx);
+		return err ? err : -ENOSPC;
 	}
 	*done = ext.off + ext.count - off_blk;
 	inode->di_flags |= XFS_DIFLAG_PREALLOC;

@@ -6,12 +6,16 @@
 
 static void pin_inode(void *owner)
 {
-	inode_hold(owner);
+	struct inode *inode = owner;
+
+	atomic_fetch_add(&inode->data_pins, 1);
 }
 
 static void unpin_inode(void *owner)
 {
-	inode_put(owner);
+	struct inode *inode = owner;
+
+	atomic_fetch_sub_explicit(&inode->data_pins, 1, memory_order_release);
 }
 
 static void evict_inode(struct inode *inode)
@@ -91,6 +95,17 @@ int file_mapping(struct inode *inode, struct mapping **out)
 	}
 	*out = m;
 	return 0;
+}
+
+void files_set_hooks(struct files *files, const struct file_hooks *hooks)
+{
+	files->hooks = *hooks;
+}
+
+void file_discard(struct inode *inode)
+{
+	if (inode->mapping)
+		mapping_truncate(inode->mapping, 0, UINT64_MAX);
 }
 
 void file_opened(struct inode *inode, bool writable)

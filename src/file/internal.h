@@ -15,6 +15,7 @@ struct files {
 	struct log *log;		/* [I] */
 	const struct geometry *geo;	/* [I] */
 	struct file_options options;	/* [I] */
+	struct file_hooks hooks;	/* [I] after setup */
 
 	struct mutex completion_lock;	/* RANK_LEAF */
 	struct cond completion_work;
@@ -66,8 +67,12 @@ int file_update_disk_size(struct inode *inode, uint64_t end);
 bool file_can_trim(struct inode *inode);
 int file_trim(struct inode *inode);
 
-/* write.c: what is done between a failure for lack of space and the second try; called without locks. */
-void file_make_space(struct inode *inode);
+/*
+ * space.c: tx_begin(); when there is no space, speculation that nobody is using is freed and it is tried once more
+ * (XFS: xfs_trans_alloc).  The caller may hold its own inode's io_lock.
+ */
+int file_tx_begin(struct files *files, const struct tx_reservation *res, uint64_t blocks, uint32_t flags,
+		  struct tx **out);
 
 /* flush and wait, then drop the page cache of the range rounded out to blocks and pages (XFS: xfs_flush_unmap_range). */
 int file_flush_unmap(struct inode *inode, uint64_t off, uint64_t end);

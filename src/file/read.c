@@ -2,6 +2,9 @@
 /*
  * Reading through the page cache (Linux: filemap_read; XFS: xfs_file_buffered_read).
  *
+ * Holes and unwritten blocks that nobody has stored to are answered with zeroes and not kept: they would take memory, and a later
+ * store through mmap would have to reserve blocks for all that a large folio of zeroes covers.
+ *
  * A folio that is missing is read under its lock and under the invalidate lock held shared, so that a truncate or punch
  * cannot free blocks while they are being read.  Sequential misses read ahead: the folio made is as large as what follows in
  * the file, up to 1 MiB, so one I/O serves the requests to come.
@@ -14,6 +17,9 @@
 
 #define READ_AHEAD_BYTES FOLIO_MAX_BYTES
 
+/* What file_read_iov() points to for holes; never written. */
+static uint8_t zero_bytes[FOLIO_MAX_BYTES];
+
 /* How much to read for a miss at @off: the request, or a whole window when the file is read from front to back. */
 static uint64_t window(struct mapping *m, uint64_t off, uint64_t count, uint64_t size)
 {
@@ -24,9 +30,29 @@ static uint64_t window(struct mapping *m, uint64_t off, uint64_t count, uint64_t
 	return min_u64(end, round_up_u64(size, PAGE_BYTES)) - off;
 }
 
-/* The folio that covers @off, uptodate for what it has of [@off, @off + @count), referenced and unlocked. */
+/* Bytes from @off on, at most @count, that are neither on disk nor in memory; 0: there is something at @off. */
+static int find_zeroes(struct inode *inode, struct mapping *m, uint64_t off, uint64_t count, uint64_t *zeroes)
+{
+	struct iomap map, source;
+	int err;
+
+	/* What was in memory when the mapping was made may be on disk afterwards, and not in memory any more: look again. */
+	do {
+		*zeroes = 0;
+		err = read_ops.begin(inode, off, count, 0, &map, &source);
+		if (err || (map.type != IOMAP_HOLE && map.type != IOMAP_UNWRITTEN))
+			return err;
+		*zeroes = mapping_seek_cached(m, off, min_u64(off + count, map.off_bytes + map.count_bytes), true) - off;
+	} while (!iomap_is_valid(inode, &map));
+	return 0;
+}
+
+/*
+ * The folio that covers @off, uptodate for what it has of [@off, @off + @count), referenced and unlocked; or NULL, and *zeroes
+ * bytes from @off on are zero.
+ */
 static int get_uptodate(struct inode *inode, struct mapping *m, uint64_t off, uint64_t count, uint64_t size,
-			struct folio **out)
+			struct folio **out, uint64_t *zeroes)
 {
 	struct folio *folio = mapping_find(m, off);
 	int err;
@@ -39,6 +65,12 @@ static int get_uptodate(struct inode *inode, struct mapping *m, uint64_t off, ui
 		folio_put(folio);
 	}
 	rwlock_read_lock(&inode->invalidate_lock);
+	err = find_zeroes(inode, m, off, count, zeroes);
+	if (err || *zeroes) {
+		rwlock_read_unlock(&inode->invalidate_lock);
+		*out = NULL;
+		return err;
+	}
 	err = mapping_get_locked(m, off, window(m, off, count, size), &folio);
 	if (!err) {
 		uint64_t end = min_u64(off + max_u64(count, folio->bytes), folio->off_bytes + folio->bytes);
@@ -73,7 +105,7 @@ static uint64_t iov_bytes(const struct iovec *iov, int iov_count)
 	return bytes;
 }
 
-/* Copies @count bytes to position @pos of @iov. */
+/* Copies @count bytes, or zeroes when @from is NULL, to position @pos of @iov. */
 static void copy_to_iov(const struct iovec *iov, uint64_t pos, const uint8_t *from, uint64_t count)
 {
 	while (pos >= iov->iov_len) {
@@ -83,8 +115,11 @@ static void copy_to_iov(const struct iovec *iov, uint64_t pos, const uint8_t *fr
 	while (count) {
 		uint64_t n = min_u64(count, iov->iov_len - pos);
 
-		memcpy((uint8_t *)iov->iov_base + pos, from, n);
-		from += n;
+		if (from)
+			memcpy((uint8_t *)iov->iov_base + pos, from, n);
+		else
+			memset((uint8_t *)iov->iov_base + pos, 0, n);
+		from = from ? from + n : NULL;
 		count -= n;
 		pos = 0;
 		iov++;
@@ -106,11 +141,12 @@ int file_read(struct inode *inode, uint64_t off, const struct iovec *iov, int io
 		struct folio *folio;
 		uint64_t at = off + pos, n;
 
-		err = get_uptodate(inode, m, at, count - pos, size, &folio);
+		err = get_uptodate(inode, m, at, count - pos, size, &folio, &n);
 		if (err)
 			break;
-		n = min_u64(count - pos, folio->off_bytes + folio->bytes - at);
-		copy_to_iov(iov, pos, folio->data + (at - folio->off_bytes), n);
+		if (folio)
+			n = min_u64(count - pos, folio->off_bytes + folio->bytes - at);
+		copy_to_iov(iov, pos, folio ? folio->data + (at - folio->off_bytes) : NULL, n);
 		folio_put(folio);
 		pos += n;
 	}
@@ -139,12 +175,17 @@ int file_read_iov(struct inode *inode, uint64_t off, uint64_t count, struct iove
 		struct folio *folio;
 		uint64_t at = off + pos, n;
 
-		err = get_uptodate(inode, m, at, count - pos, size, &folio);
+		err = get_uptodate(inode, m, at, count - pos, size, &folio, &n);
 		if (err)
 			break;
-		n = min_u64(count - pos, folio->off_bytes + folio->bytes - at);
-		iov[n_iov++] = (struct iovec){ folio->data + (at - folio->off_bytes), n };
-		hold->folios[hold->count++] = folio;
+		if (folio) {
+			n = min_u64(count - pos, folio->off_bytes + folio->bytes - at);
+			iov[n_iov++] = (struct iovec){ folio->data + (at - folio->off_bytes), n };
+			hold->folios[hold->count++] = folio;
+		} else {
+			n = min_u64(n, sizeof(zero_bytes));
+			iov[n_iov++] = (struct iovec){ zero_bytes, n };
+		}
 		pos += n;
 	}
 	rwlock_read_unlock(&inode->io_lock);

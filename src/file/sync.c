@@ -68,32 +68,7 @@ int file_fsync(struct inode *inode, bool datasync, uint64_t *error_seen)
 	return seen ? seen : log_err;
 }
 
-struct flush_all {
-	bool wait;
-	int err;
-};
-
-static int flush_one(struct inode *inode, void *context)
-{
-	struct flush_all *all = context;
-	int err = 0;
-
-	if (S_ISREG(inode->mode) && __atomic_load_n(&inode->mapping, __ATOMIC_ACQUIRE))
-		err = all->wait ? file_flush(inode, 0, UINT64_MAX) : file_flush_start(inode, 0, UINT64_MAX);
-	if (err && !all->err)
-		all->err = err;
-	inode_put(inode);
-	return 0;
-}
-
 int files_flush_all(struct files *files, bool wait)
 {
-	struct flush_all all = { .wait = false };
-
-	/* First start everything, then wait: the device sees it all at once. */
-	inode_for_each(files->inodes, flush_one, &all);
-	all = (struct flush_all){ .wait = true };
-	if (wait)
-		inode_for_each(files->inodes, flush_one, &all);
-	return all.err;
+	return pagecache_write_all(files->pages, wait);
 }

@@ -155,8 +155,8 @@ static int write_folio(struct inode *inode, const struct iomap_iter *iter, struc
 
 /* ---- one mapping ---- */
 
-static void write_mapping(struct iomap_iter *iter, struct mapping *m, struct write_source *src, uint64_t src_base,
-			  uint64_t start)
+/* @start: where the source's first byte goes. */
+static void write_mapping(struct iomap_iter *iter, struct mapping *m, struct write_source *src, uint64_t start)
 {
 	struct inode *inode = iter->inode;
 	uint64_t left = iomap_length(iter), off = iter->off, total = 0;
@@ -166,7 +166,7 @@ static void write_mapping(struct iomap_iter *iter, struct mapping *m, struct wri
 		uint64_t n = 0, chunk;
 		struct folio *folio;
 
-		err = mapping_get_locked(m, off, min_u64(left + off % PAGE_BYTES, FOLIO_MAX_BYTES), &folio);
+		err = mapping_get_locked(m, off, left, &folio);
 		if (err)
 			break;
 		if (!iomap_is_valid(inode, &iter->map)) {
@@ -175,7 +175,7 @@ static void write_mapping(struct iomap_iter *iter, struct mapping *m, struct wri
 			break;
 		}
 		chunk = min_u64(left, folio->off_bytes + folio->bytes - off);
-		err = write_folio(inode, iter, folio, off, chunk, src, src_base + (off - start), &n);
+		err = write_folio(inode, iter, folio, off, chunk, src, off - start, &n);
 		folio_release(folio);
 		total += n;
 		off += n;
@@ -201,33 +201,13 @@ static int write_buffered(struct inode *inode, struct mapping *m, uint64_t off, 
 
 		if (fault_hit(FAULT_write_delay_ms, &site, &delay_ms, NULL))
 			clock_sleep_ns((uint64_t)delay_ms * 1000000);
-		write_mapping(&iter, m, src, 0, off);
+		write_mapping(&iter, m, src, off);
 	}
 	*done = iter.off - off;
 	return *done ? 0 : ret;
 }
 
 /* ---- the call ---- */
-
-static int flush_one(struct inode *inode, void *context)
-{
-	if (S_ISREG(inode->mode) && inode->mapping)
-		file_flush(inode, 0, UINT64_MAX);
-	inode_put(inode);
-	return 0;
-}
-
-void file_make_space(struct inode *inode)
-{
-	struct files *files = inode_files(inode);
-
-	/* Whoever comes second finds the work done. */
-	mutex_lock(&files->flush_lock);
-	inode_for_each(files->inodes, flush_one, NULL);
-	mutex_unlock(&files->flush_lock);
-	prealloc_trim_pass(files, true);
-	space_flush_busy(files->space);
-}
 
 /* io_lock held exclusively: everything before the first byte.  May move *off (append) and shorten *count. */
 static int start_write(struct inode *inode, uint64_t *off, uint64_t *count, uint32_t flags)
@@ -288,7 +268,7 @@ int file_write(struct inode *inode, uint64_t off, uint64_t count, struct write_s
 		if (err != -ENOSPC || n || is_second_try)
 			break;
 		is_second_try = true;
-		file_make_space(inode);
+		files_make_space(inode_files(inode));
 	}
 	if (err)
 		return err;

@@ -73,7 +73,8 @@ struct pagecache {
 	struct cond work;			/* for pagecache_wait_work() */
 	struct buddy memory;			/* [lock] */
 	struct list lru;			/* [lock] every folio, oldest first */
-	struct list dirty;			/* [lock] mappings with dirty folios, oldest first */
+	struct list dirty;			/* [lock] busy mappings, those with the oldest dirty folios first */
+	uint64_t round;				/* [lock] of pagecache_write_all() */
 	bool wake_requested;			/* [lock] */
 	uint32_t throttled;			/* [lock] writers waiting */
 	_Atomic uint64_t cached_bytes, dirty_bytes, writeback_bytes;
@@ -95,6 +96,7 @@ struct mapping {
 	struct list dirty_node;
 	uint64_t dirtied_ns;			/* when it joined the dirty list */
 	uint64_t writeback_from;		/* where background writeback goes on */
+	uint64_t round;				/* the last that came by */
 	uint32_t busy_folios;			/* dirty or under writeback: the owner is pinned while > 0 */
 	int error;
 	uint64_t error_sequence;

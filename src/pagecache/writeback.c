@@ -292,6 +292,84 @@ void mapping_wait(struct mapping *m, uint64_t off, uint64_t end)
 	}
 }
 
+/* ---- everything ---- */
+
+/* The first busy mapping that @round has not seen yet, kept busy; it becomes the last of the list. */
+static struct mapping *next_of_round(struct pagecache *cache, uint64_t round)
+{
+	struct mapping *m = NULL;
+
+	mutex_lock(&cache->lock);
+	if (!list_is_empty(&cache->dirty)) {
+		struct mapping *first = list_first(&cache->dirty, struct mapping, dirty_node);
+
+		if (first->round != round) {
+			m = first;
+			m->round = round;
+			m->busy_folios++;
+			list_move_back(&cache->dirty, &m->dirty_node);
+		}
+	}
+	mutex_unlock(&cache->lock);
+	return m;
+}
+
+static int start_all_of(struct mapping *m)
+{
+	return mapping_write(m, 0, UINT64_MAX);
+}
+
+static int finish_all_of(struct mapping *m)
+{
+	uint64_t before, after;
+	int err, io_err;
+
+	mapping_error(m, &before);
+	err = mapping_write(m, 0, UINT64_MAX);
+	mapping_wait(m, 0, UINT64_MAX);
+	io_err = mapping_error(m, &after);
+	return err || after == before ? err : io_err;
+}
+
+static int discard_all_of(struct mapping *m)
+{
+	mapping_truncate(m, 0, UINT64_MAX);
+	return 0;
+}
+
+/* Calls @visit once for each busy mapping; the first error. */
+static int walk_busy(struct pagecache *cache, int (*visit)(struct mapping *m))
+{
+	struct mapping *m;
+	uint64_t round;
+	int err = 0;
+
+	mutex_lock(&cache->lock);
+	round = ++cache->round;
+	mutex_unlock(&cache->lock);
+	while ((m = next_of_round(cache, round)) != NULL) {
+		int ret = visit(m);
+
+		if (!err)
+			err = ret;
+		folio_stop_being_busy(m);
+	}
+	return err;
+}
+
+int pagecache_write_all(struct pagecache *cache, bool wait)
+{
+	/* First everything is started, then waited for: the device sees it all at once. */
+	int err = walk_busy(cache, start_all_of), ret = wait ? walk_busy(cache, finish_all_of) : 0;
+
+	return err ? err : ret;
+}
+
+void pagecache_discard_all(struct pagecache *cache)
+{
+	walk_busy(cache, discard_all_of);
+}
+
 /* ---- background ---- */
 
 static bool is_over_background(struct pagecache *cache)

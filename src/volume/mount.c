@@ -168,6 +168,46 @@ static int create_files(struct volume *vol)
 	return files_create(vol->inodes, vol->pages, vol->dev, &options, &vol->files);
 }
 
+/* ---- what rooms ask of each other through here ---- */
+
+bool volume_inactivate_pass(struct volume *vol)
+{
+	bool did;
+
+	mutex_lock(&vol->inactivate_lock);
+	did = namespace_inactivate_pass(&vol->ns);
+	mutex_unlock(&vol->inactivate_lock);
+	return did;
+}
+
+static void inactivate_all(void *context)
+{
+	while (volume_inactivate_pass(context))
+		;
+}
+
+static void make_space(void *context)
+{
+	struct volume *vol = context;
+
+	files_make_space(vol->files);
+}
+
+static void connect_rooms(struct volume *vol)
+{
+	struct file_hooks hooks = { .inactivate = inactivate_all, .context = vol };
+
+	files_set_hooks(vol->files, &hooks);
+	vol->ns.hooks = (struct namespace_hooks){
+		.trim = file_inactive,
+		.discard = file_discard,
+		.make_space = make_space,
+		.context = vol,
+	};
+}
+
+/* ---- mount ---- */
+
 /* The journal and everything that stands on it. */
 static int start_rooms(struct volume *vol, const struct xfs_dsb *sb, uint64_t log_off, const struct log_head *head)
 {
@@ -193,9 +233,11 @@ static int start_rooms(struct volume *vol, const struct xfs_dsb *sb, uint64_t lo
 		return err;
 	namespace_init(&vol->ns, vol->inodes);
 	err = create_pagecache(vol);
-	if (err)
-		return err;
-	return create_files(vol);
+	if (!err)
+		err = create_files(vol);
+	if (!err)
+		connect_rooms(vol);
+	return err;
 }
 
 static int read_root(struct volume *vol)
@@ -231,6 +273,7 @@ static void free_rooms(struct volume *vol)
 	if (vol->log_dev != vol->dev)
 		device_close(vol->log_dev);
 	device_close(vol->dev);
+	mutex_deinit(&vol->inactivate_lock);
 	mem_free(vol);
 }
 
@@ -260,6 +303,7 @@ int volume_mount(const struct volume_options *options, struct volume **out)
 	}
 	vol->options = *options;
 	vol->is_read_only = options->read_only;
+	mutex_init(&vol->inactivate_lock, RANK_FREEZE, 0, "inactivation");
 	err = device_open(options->device, &dev_options, &vol->dev);
 	if (err)
 		goto fail;
@@ -314,10 +358,11 @@ int volume_sync(struct volume *vol)
 
 bool volume_pass(struct volume *vol)
 {
-	bool more = file_completion_pass(vol->files);
+	bool more = device_pass(vol->dev, false) > 0;
 
+	more |= file_completion_pass(vol->files);
 	more |= pagecache_writeback_pass(vol->pages);
-	more |= namespace_inactivate_pass(&vol->ns);
+	more |= volume_inactivate_pass(vol);
 	if (!vol->is_read_only) {
 		more |= log_write_pass(vol->log);
 		more |= log_tail_pass(vol->log);
@@ -338,12 +383,11 @@ static int settle(struct volume *vol)
 {
 	int ret, err;
 
+	/* Unlinked files first: their data need not be written. */
+	inactivate_all(vol);
 	ret = files_flush_all(vol->files, true);
-	while (namespace_inactivate_pass(&vol->ns))
-		;
 	prealloc_trim_pass(vol->files, true);
-	while (namespace_inactivate_pass(&vol->ns))
-		;
+	inactivate_all(vol);
 	err = log_quiesce(vol->log);
 	return ret ? ret : err;
 }
@@ -381,6 +425,8 @@ int volume_unmount(struct volume *vol, bool forget)
 				  vol->options.device, strerror(-err));
 		if (err && !log_is_shutdown(vol->log))
 			log_shutdown(vol->log, SHUTDOWN_FORCED, "unmount failed");
+		/* What could not be written cannot be kept; the error has been told. */
+		pagecache_discard_all(vol->pages);
 	}
 	free_rooms(vol);
 	return ret ? ret : err;

@@ -3,9 +3,10 @@
 /*
  * Inodes in memory and on disk.  (XFS: xfs_inode, xfs_inode_item, xfs_icache, xfs_inode_buf.)
  *
- * Life: inode_get() finds or reads one and takes a reference; inode_put() drops it.  An inode without references stays cached.
- * When the last reference goes and something remains to be done for it (unlinked: free it; blocks past EOF: trim them), it
- * is queued on the cache's inactivation queue, which a pass of a higher room drains (inode_take_inactive()).
+ * Life: inode_get() finds or reads one and takes a reference; inode_put() drops it.  An inode without references
+ * stays cached. When the last reference goes and something remains to be done for it (unlinked: free it; blocks past
+ * EOF: trim them), it is queued on the cache's inactivation queue, which a pass of a higher room drains
+ * (inode_take_inactive()).
  *
  * Locks, outermost first: .io_lock, .invalidate_lock, folios, .map_lock; see base/lock.h.
  * Field tags: [I] set before publication, [io], [m] map_lock, [a] atomic, [s] state_lock.
@@ -64,7 +65,7 @@ struct inode {
 	struct file_map map;		/* [m] */
 
 	struct inode_place place;	/* [I] */
-	struct mapping *mapping;	/* [I] page cache of a regular file; created by the file room on first use [s] */
+	struct mapping *mapping;	/* page cache of a regular file, made on first use by the file room [s] */
 	void *log_item;			/* [I] src/inode/item.c */
 	uint64_t sync_sequence;		/* [m] checkpoint of its last commit */
 	uint64_t datasync_sequence;	/* [m] ... of its last commit that fdatasync must wait for (size, extents) */
@@ -73,6 +74,7 @@ struct inode {
 	_Atomic uint32_t flags;		/* enum inode_flag */
 	_Atomic uint32_t refs;
 	_Atomic uint64_t lookups;	/* of .refs: held for the front end's lookups (FUSE); see volume_unmount() */
+	_Atomic uint32_t data_pins;	/* file data dirty or being written: stays in memory, referenced or not */
 	_Atomic uint32_t write_opens;	/* descriptors open for writing */
 	int writeback_error;		/* [s] */
 	uint64_t writeback_error_sequence; /* [s] bumped with each new error; each open reports each once */
@@ -96,14 +98,14 @@ void inode_cache_set_private(struct inode_cache *cache, enum inode_private_slot 
 void *inode_cache_private(const struct inode_cache *cache, enum inode_private_slot slot);
 
 enum inode_get_flag {
-	INODE_GET_UNTRUSTED = 1 << 0,	/* number from outside: look it up in the inode tree; -ESTALE when not allocated */
+	INODE_GET_UNTRUSTED = 1 << 0,	/* from outside: looked up in the inode tree; -ESTALE when not allocated */
 	INODE_GET_CACHED = 1 << 1,	/* only if in memory: -ENODATA otherwise */
 };
 
 /*
- * Referenced, not locked.  -ENOENT: free on disk (mode 0), or unlinked, unreferenced and about to be freed; -ESTALE instead
- * for untrusted numbers.  -EFSCORRUPTED, -EFSBADCRC logged.  Two threads asking for the same inode get the same one; reads
- * happen once.
+ * Referenced, not locked.  -ENOENT: free on disk (mode 0), or unlinked, unreferenced and about to be freed; -ESTALE
+ * instead for untrusted numbers.  -EFSCORRUPTED, -EFSBADCRC logged.  Two threads asking for the same inode get the
+ * same one; reads happen once.
  */
 int inode_get(struct inode_cache *cache, struct tx *tx, struct inum ino, uint32_t flags, struct inode **out);
 void inode_hold(struct inode *inode);
@@ -137,17 +139,20 @@ struct inode_template {
 };
 
 /*
- * Allocates an inode number near @parent (may roll @tx) and makes the inode in memory, joined, map_lock held exclusively until
- * commit.  Inherits from the parent: project (PROJINHERIT), extent hints, RTINHERIT excluded, nodump/noatime/sync..., setgid
- * group and bit, per xfs_inode_inherit_flags.  @parent may be NULL only for tests.  Referenced.
+ * Allocates an inode number near @parent (may roll @tx) and makes the inode in memory, joined, map_lock held
+ * exclusively until commit.  Inherits from the parent: project (PROJINHERIT), extent hints, RTINHERIT excluded,
+ * nodump/noatime/sync..., setgid group and bit, per xfs_inode_inherit_flags.  @parent may be NULL only for tests.
+ * Referenced.
  */
 int inode_create(struct tx *tx, struct inode *parent, struct inode_cache *cache, const struct inode_template *tmpl,
 		 struct inode **out);
 /* Puts an inode without links on the AGI's unlinked list; takes it off again. */
 int inode_unlinked_add(struct tx *tx, struct inode *inode);
 int inode_unlinked_remove(struct tx *tx, struct inode *inode);
-/* Frees it on disk: forks are empty; takes it off the unlinked list; a freed chunk's cluster buffers are invalidated and its
- * cached inodes go stale (XFS: xfs_ifree). */
+/*
+ * Frees it on disk: forks are empty; takes it off the unlinked list; a freed chunk's cluster buffers are
+ * invalidated and its cached inodes go stale (XFS: xfs_ifree).
+ */
 int inode_free(struct tx *tx, struct inode *inode);
 /* Counts links up or down, with the ctime; at 0 the inode goes on the unlinked list.  -EFSCORRUPTED below 0. */
 int inode_change_nlink(struct tx *tx, struct inode *inode, int change);
@@ -157,8 +162,8 @@ int inode_recover_unlinked(struct inode_cache *cache);
 /* ---- blocks ---- */
 
 /*
- * Unmaps and frees every block of the fork from @from_blk to its end, real and delayed, in a chain of transactions of its
- * own; takes the map_lock itself.  Sizes stay.  (XFS: xfs_itruncate_extents_flags.)
+ * Unmaps and frees every block of the fork from @from_blk to its end, real and delayed, in a chain of transactions of
+ * its own; takes the map_lock itself.  Sizes stay.  (XFS: xfs_itruncate_extents_flags.)
  */
 int inode_free_blocks(struct inode *inode, enum fork_which which, fileblk_t from_blk);
 /* The same in @tx, which has the truncate reservation and the inode joined; it rolls. */
@@ -199,15 +204,20 @@ struct inode_stat {
 };
 void inode_stat(struct inode *inode, struct inode_stat *out);
 
-/* relatime (the kernel's rule) unless @strict; logged like any change; never fails.  No map_lock held, no transaction. */
+/*
+ * relatime (the kernel's rule) unless @strict; logged like any change; never fails.  No map_lock held, no
+ * transaction.
+ */
 void inode_accessed(struct inode *inode, bool strict);
 
 /* ---- passes ---- */
 
 /* The next inode to inactivate, referenced, flag INACTIVE_QUEUED cleared; false when there is none. */
 bool inode_take_inactive(struct inode_cache *cache, struct inode **out);
-/* Whether an inode with links still has work at last put: set by the room that knows (called without locks, must not block).
- * Unlinked ones always have. */
+/*
+ * Whether an inode with links still has work at last put: set by the room that knows (called without locks, must
+ * not block). Unlinked ones always have.
+ */
 void inode_cache_set_needs_inactivation(struct inode_cache *cache, bool (*needs)(struct inode *inode));
 /* Called when an inode leaves memory (frees inode->mapping). */
 void inode_cache_set_evict(struct inode_cache *cache, void (*evict)(struct inode *inode));
@@ -217,10 +227,13 @@ void inode_cache_set_wake(struct inode_cache *cache, void (*wake)(void *context)
 unsigned inode_reclaim_pass(struct inode_cache *cache);
 /* Drops everything unused (unmount). */
 void inode_cache_drop(struct inode_cache *cache);
-/* Tags: inodes with EOFBLOCKS or COWBLOCKS, per AG.  Calls @visit for each, referenced meanwhile; stops when it returns
- * nonzero, and returns that. */
+/*
+ * Tags: inodes with EOFBLOCKS or COWBLOCKS, per AG.  Calls @visit for each, referenced meanwhile; stops when it
+ * returns nonzero, and returns that.
+ */
 void inode_set_tag(struct inode *inode, uint32_t flag);
 void inode_clear_tag(struct inode *inode, uint32_t flag);
-int inode_for_each_tagged(struct inode_cache *cache, uint32_t flags, int (*visit)(struct inode *, void *), void *context);
+int inode_for_each_tagged(struct inode_cache *cache, uint32_t flags, int (*visit)(struct inode *, void *),
+			  void *context);
 /* Every inode in memory (sync): @visit gets a reference of its own to put. */
 int inode_for_each(struct inode_cache *cache, int (*visit)(struct inode *, void *), void *context);

@@ -4,8 +4,8 @@
  * Names: lookup, create, link, unlink, rename, symlink, listing; one transaction each.  And the last put of an inode.
  * (XFS: xfs_inode.c's directory operations, xfs_symlink.c, xfs_inactive.)
  *
- * Locks: each operation takes the io_locks of the directories it changes (two: rename lock, then by number), then map_locks of
- * everything it joins, in number order.
+ * Locks: each operation takes the io_locks of the directories it changes (two: rename lock, then by number), then
+ * map_locks of everything it joins, in number order.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,11 +17,17 @@
 
 /* What rooms that know about data do for this one; all optional. */
 struct namespace_hooks {
-	/* The last reference to an inode that still has a name went: frees blocks past EOF, copy-on-write preallocation. */
+	/*
+	 * The last reference to an inode that still has a name went: frees blocks past EOF, copy-on-write
+	 * preallocation.
+	 */
 	void (*trim)(struct inode *inode);
 	/* An unlinked inode is about to be freed: drops its page cache without writing it. */
 	void (*discard)(struct inode *inode);
-	/* A reservation failed: writes delayed data, frees preallocation.  Called without locks; tried once more after it. */
+	/*
+	 * A reservation failed: writes delayed data, frees preallocation.  Called without locks; tried once more
+	 * after it.
+	 */
 	void (*make_space)(void *context);
 	void *context;
 };
@@ -47,8 +53,8 @@ int namespace_lookup(struct namespace *ns, struct inode *dir, struct name name, 
 int namespace_parent(struct namespace *ns, struct inode *dir, struct inode **out);
 
 /*
- * Regular files, directories, devices, fifos, sockets by @mode.  Default ACLs of @dir are inherited.  -EEXIST, -ENOSPC,
- * -EMLINK, -EPERM (immutable), -EINVAL (device number XFS cannot hold: 9 bits of major, 18 of minor).
+ * Regular files, directories, devices, fifos, sockets by @mode.  Default ACLs of @dir are inherited.  -EEXIST,
+ * -ENOSPC, -EMLINK, -EPERM (immutable), -EINVAL (device number XFS cannot hold: 9 bits of major, 18 of minor).
  */
 int namespace_create(struct namespace *ns, struct inode *dir, struct name name, uint32_t mode, uint32_t rdev,
 		     const struct credentials *cred, struct inode **out);

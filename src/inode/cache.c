@@ -2,9 +2,9 @@
 /*
  * The inode cache: finding, reading and holding inodes.  (XFS: xfs_icache.c.)  See cache.h for states and locks.
  *
- * A reader that finds nothing locks the cluster buffer, puts a NEW inode into the bucket and decodes it.  A second reader
- * of the same number waits for the buffer, or finds the NEW inode and waits for that.  Everything that may block comes
- * before the inode is in the bucket, so that who waits for a NEW inode waits for nobody who waits.
+ * A reader that finds nothing locks the cluster buffer, puts a NEW inode into the bucket and decodes it.  A second
+ * reader of the same number waits for the buffer, or finds the NEW inode and waits for that.  Everything that may
+ * block comes before the inode is in the bucket, so that who waits for a NEW inode waits for nobody who waits.
  */
 #include "cache.h"
 
@@ -264,7 +264,10 @@ void inode_cache_publish(struct inode *inode, int err)
 		inode_cache_free(inode);
 }
 
-/* Waits, with a reference, until @inode is not NEW any more.  False: it never became an inode, and the reference is gone. */
+/*
+ * Waits, with a reference, until @inode is not NEW any more.  False: it never became an inode, and the reference
+ * is gone.
+ */
 static bool wait_until_ready(struct inode_shard *shard, struct inode *inode, bool *is_last) REQUIRES(shard->lock)
 {
 	atomic_fetch_add(&inode->refs, 1);
@@ -344,7 +347,8 @@ static int make_from_cluster(struct inode_cache *cache, struct inum ino, const s
 	return err;
 }
 
-static int get_from_disk(struct inode_cache *cache, struct tx *tx, struct inum ino, uint32_t flags, struct inode **out)
+static int get_from_disk(struct inode_cache *cache, struct tx *tx, struct inum ino, uint32_t flags,
+			 struct inode **out)
 {
 	struct inode_place place;
 	struct buffer *cluster;
@@ -443,7 +447,8 @@ static int claim_cached(struct inode_cache *cache, struct inum ino, struct inode
 	return err;
 }
 
-static int claim_fresh(struct inode_cache *cache, struct inum ino, const struct inode_place *place, struct inode **out)
+static int claim_fresh(struct inode_cache *cache, struct inum ino, const struct inode_place *place,
+		       struct inode **out)
 {
 	struct inode *inode = init_inode(mem_alloc_zeroed_sure(sizeof(struct cached_inode)), cache, ino, place);
 
@@ -488,16 +493,17 @@ static bool put_some(struct inode *inode, uint64_t n)
 
 	ensure(refs >= n);
 	while (refs > n) {
-		if (atomic_compare_exchange_weak_explicit(&inode->refs, &refs, refs - (uint32_t)n, memory_order_release,
-							  memory_order_relaxed))
+		uint32_t left = refs - (uint32_t)n;
+
+		if (atomic_compare_exchange_weak(&inode->refs, &refs, left))
 			return true;
 	}
 	return false;
 }
 
 /*
- * The last put.  What remains to be done is asked without locks, so somebody may have got and put the inode, and given it
- * work, between the question and the lock; .gets tells, and the question is asked again.  False: ask again.
+ * The last put.  What remains to be done is asked without locks, so somebody may have got and put the inode, and
+ * given it work, between the question and the lock; .gets tells, and the question is asked again.  False: ask again.
  */
 static bool put_last(struct inode *inode, uint64_t n)
 {

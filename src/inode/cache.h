@@ -3,9 +3,9 @@
 /*
  * The inode cache's insides.
  *
- * Inodes hang in buckets by number; every bucket belongs to one of INODE_SHARDS shards, whose lock guards the buckets'
- * lists, the shard's list of unused inodes, and every change of an inode's reference count from or to 0.  A count
- * that stays above 0 on both sides is changed without a lock.
+ * Inodes hang in buckets by number; every bucket belongs to one of INODE_SHARDS shards, whose lock guards the
+ * buckets' lists, the shard's list of unused inodes, and every change of an inode's reference count from or to 0.  A
+ * count that stays above 0 on both sides is changed without a lock.
  *
  * States of an inode in memory, and what makes each transition:
  *
@@ -93,9 +93,12 @@ struct inode *inode_shard_find(struct inode_cache *cache, struct inode_shard *sh
 	REQUIRES(shard->lock);
 /* Takes a reference, off the list of unused ones if it was there; one that is queued stays queued. */
 void inode_shard_hold(struct inode_cache *cache, struct inode *inode);
-/* The inode a just allocated number stands for, NEW, referenced: a fresh one, or the one that was freed last under this
- * number with its log item.  Others that ask for it wait.  -EFSCORRUPTED: it is in use. */
-int inode_cache_claim(struct inode_cache *cache, struct inum ino, const struct inode_place *place, struct inode **out);
+/*
+ * The inode a just allocated number stands for, NEW, referenced: a fresh one, or the one that was freed last under
+ * this number with its log item.  Others that ask for it wait.  -EFSCORRUPTED: it is in use.
+ */
+int inode_cache_claim(struct inode_cache *cache, struct inum ino, const struct inode_place *place,
+		      struct inode **out);
 /* Ends NEW.  @err: it could not be made; it leaves the cache and the reference of the caller is dropped. */
 void inode_cache_publish(struct inode *inode, int err);
 /* Takes the inode out of its bucket for good. */
@@ -125,12 +128,16 @@ void inode_unqueue_inactive(struct inode *inode);
 /* ---- disk.c ---- */
 
 /* Reads the cluster at @place, locked; in @tx if there is one. */
-int inode_cluster_read(struct inode_cache *cache, struct tx *tx, const struct inode_place *place, struct buffer **out);
+int inode_cluster_read(struct inode_cache *cache, struct tx *tx, const struct inode_place *place,
+		       struct buffer **out);
 void inode_cluster_release(struct tx *tx, struct buffer *buf);
 struct xfs_dinode *inode_in_cluster(const struct inode *inode, struct buffer *buf);
 /* -EFSCORRUPTED when the bytes lie. */
 int inode_decode(struct inode *inode, const struct xfs_dinode *dip);
-/* Everything of the inode in memory into its bytes on disk, but the unlinked pointer, which is changed only in place. */
+/*
+ * Everything of the inode in memory into its bytes on disk, but the unlinked pointer, which is changed only in
+ * place.
+ */
 void inode_encode(struct inode *inode, lsn_t lsn, struct xfs_dinode *dip);
 void inode_encode_log(struct inode *inode, lsn_t lsn, struct xfs_log_dinode *out);
 /* Tells the extent room what the core's flags and hints mean for it. */

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Changing an inode's attributes.  (XFS: xfs_setattr_nonsize, xfs_ioctl_setattr; Linux: notify_change, fileattr_set_prepare.)
+ * Changing an inode's attributes.  (XFS: xfs_setattr_nonsize, xfs_ioctl_setattr; Linux: notify_change,
+ * fileattr_set_prepare.)
  *
- * Everything is checked, with the map lock held, before the first field changes; then nothing can fail but the commit.
+ * Everything is checked, with the map lock held, before the first field changes; then nothing can fail but the
+ * commit.
  */
 #include <errno.h>
 #include <linux/fs.h>

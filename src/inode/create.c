@@ -2,8 +2,9 @@
 /*
  * A new inode.  (XFS: xfs_dialloc, xfs_inode_init, xfs_inode_inherit_flags, xfs_bumplink.)
  *
- * Its number may be that of an inode freed a moment ago, whose freeing is still on its way to the disk: then it is the
- * same inode in memory, with the same log item, and begins a new life there.  Its old bytes on disk are never read.
+ * Its number may be that of an inode freed a moment ago, whose freeing is still on its way to the disk: then it is
+ * the same inode in memory, with the same log item, and begins a new life there.  Its old bytes on disk are never
+ * read.
  */
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -114,8 +115,8 @@ static int init_forks(struct tx *tx, struct inode *inode, const struct inode_tem
 }
 
 /*
- * The parent's map lock may be held, and that of a higher number; but nobody else can hold this one for long: it is not in
- * the tree yet, and only a flush of its last life, or a walk over all inodes, may be looking at it.
+ * The parent's map lock may be held, and that of a higher number; but nobody else can hold this one for long: it is
+ * not in the tree yet, and only a flush of its last life, or a walk over all inodes, may be looking at it.
  */
 static void lock_new(struct inode *inode) NO_LOCK_ANALYSIS
 {

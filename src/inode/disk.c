@@ -3,8 +3,8 @@
  * An inode's core between memory and its bytes, on disk (big-endian) and in the log (host order).  (XFS:
  * xfs_inode_from_disk, xfs_inode_to_disk, xfs_inode_to_log_dinode.)
  *
- * di_next_unlinked is changed in the cluster buffer, by unlinked.c alone: neither a flush nor the log's copy of the core
- * carries it, so that a list's pointers and their logged buffers always agree.
+ * di_next_unlinked is changed in the cluster buffer, by unlinked.c alone: neither a flush nor the log's copy of the
+ * core carries it, so that a list's pointers and their logged buffers always agree.
  */
 #include <sys/stat.h>
 

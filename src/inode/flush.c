@@ -4,8 +4,8 @@
  *
  * The tail pusher asks for one inode; everything dirty in its cluster that may be written goes with it:
  *
- *	committed, unpinned	copied into the cluster buffer with the LSN of its log copy, sealed; its fields are now
- *				.flushing and it is attached to the buffer
+ *	committed, unpinned	copied into the cluster buffer with the LSN of its log copy, sealed; its fields are
+ *				now .flushing and it is attached to the buffer
  *	write ended		.flushing is clean; it leaves the tail list unless it was logged again meanwhile
  *	write failed		.flushing is dirty again; the next push tries again
  *
@@ -22,7 +22,10 @@ static struct inode_item *item_of(struct log_item *log_item)
 	return container_of(log_item, struct inode_item, log);
 }
 
-/* Copies the inode into its place in @buf; shard and map locked.  Bytes that would not verify stay out of the buffer. */
+/*
+ * Copies the inode into its place in @buf; shard and map locked.  Bytes that would not verify stay out of the
+ * buffer.
+ */
 static int copy_into_cluster(struct inode *inode, struct buffer *buf)
 {
 	const struct geometry *geo = inode->cache->geo;
@@ -172,7 +175,8 @@ enum log_push_result inode_item_push(struct log_item *log_item, struct list *wri
 		give_up(item);
 		return LOG_PUSH_FAILED;
 	}
-	if (buffer_try_read(inode->cache->buffers, inode->place.daddr, inode->place.count, &block_inode_cluster, &buf))
+	if (buffer_try_read(inode->cache->buffers, inode->place.daddr, inode->place.count, &block_inode_cluster,
+			    &buf))
 		return LOG_PUSH_FAILED;
 	if (!buf)
 		return LOG_PUSH_LOCKED;

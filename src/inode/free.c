@@ -2,9 +2,9 @@
 /*
  * Freeing an inode.  (XFS: xfs_ifree, xfs_ifree_cluster.)
  *
- * When the last inode of a chunk goes, the chunk does: its cluster buffers are cancelled in the log, and every inode of it
- * that is in memory goes stale.  A stale inode is never written home; the buffer of its cluster carries it until the
- * cancellation is on disk.
+ * When the last inode of a chunk goes, the chunk does: its cluster buffers are cancelled in the log, and every inode
+ * of it that is in memory goes stale.  A stale inode is never written home; the buffer of its cluster carries it
+ * until the cancellation is on disk.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
@@ -26,8 +26,8 @@ static void make_stale(struct inode_cache *cache, struct inum ino, struct buffer
 }
 
 /*
- * The buffer is locked before the inodes are looked at, so that a write of it cannot end in between.  It need not have
- * been read: nobody will look at its bytes.
+ * The buffer is locked before the inodes are looked at, so that a write of it cannot end in between.  It need not
+ * have been read: nobody will look at its bytes.
  */
 static int cancel_cluster(struct tx *tx, struct inode_cache *cache, struct inum first, uint32_t count)
 {

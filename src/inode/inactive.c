@@ -164,7 +164,8 @@ static int tagged_numbers(struct inode_tag_set *set, uint32_t flags, struct inum
 	return 0;
 }
 
-int inode_for_each_tagged(struct inode_cache *cache, uint32_t flags, int (*visit)(struct inode *, void *), void *context)
+int inode_for_each_tagged(struct inode_cache *cache, uint32_t flags, int (*visit)(struct inode *, void *),
+			  void *context)
 {
 	int err = 0;
 

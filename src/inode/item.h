@@ -5,13 +5,13 @@
  * xfs_inode_log_item.)
  *
  *	map.log_fields	changed in the running transaction
- *	.fields		committed, not yet copied into the cluster buffer; every commit logs all of them again, because the
- *			newest log copy is the only one recovery may have left
- *	.flushing	copied into the cluster buffer, whose write has not ended; logged again too for the same reason
+ *	.fields		committed, not yet copied into the cluster buffer; every commit logs all of them again,
+ *			because the newest log copy is the only one recovery may have left
+ *	.flushing	copied into the cluster buffer, whose write has not ended; logged again for the same reason
  *
- * Flushing takes one cluster at a time: a push for one inode copies all of its dirty, unpinned neighbours, so that they
- * share a write.  While anything is dirty the item holds a reference to its cluster buffer if that was in memory when
- * the change was committed, so that a push need not read.
+ * Flushing takes one cluster at a time: a push for one inode copies all of its dirty, unpinned neighbours, so that
+ * they share a write.  While anything is dirty the item holds a reference to its cluster buffer if that was in memory
+ * when the change was committed, so that a push need not read.
  */
 #include <userxfs/buffer.h>
 #include <userxfs/inode.h>

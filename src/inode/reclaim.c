@@ -3,7 +3,8 @@
  * Inodes leave memory.  (XFS: xfs_reclaim_inodes.)
  *
  * One that nobody references can go once the log and its cluster buffer have let go of it and it promises no blocks.
- * A dirty one keeps its place until it has been written home; a stale one, whose chunk is gone, only waits for the log.
+ * A dirty one keeps its place until it has been written home; a stale one, whose chunk is gone, only waits for the
+ * log.
  */
 #include <userxfs/base/error.h>
 #include <userxfs/base/memory.h>
@@ -31,6 +32,8 @@ void inode_cache_free(struct inode *inode)
 static bool can_go(struct inode *inode)
 {
 	if (atomic_load_explicit(&inode->refs, memory_order_acquire) != 0 || !inode_item_is_idle(inode_item(inode)))
+		return false;
+	if (atomic_load_explicit(&inode->data_pins, memory_order_acquire) != 0)
 		return false;
 	return atomic_load(&inode->map.delayed_blocks) == 0 || log_is_shutdown(inode->cache->log);
 }

@@ -2,8 +2,8 @@
 /*
  * Freeing the blocks of a fork from some block on.  (XFS: xfs_itruncate_extents_flags.)
  *
- * Backwards from the end, a few extents at a time, each step with its deferred freeing in a chain of transactions: a crash in
- * between leaves a shorter file.
+ * Backwards from the end, a few extents at a time, each step with its deferred freeing in a chain of transactions: a
+ * crash in between leaves a shorter file.
  */
 #include <userxfs/base/error.h>
 

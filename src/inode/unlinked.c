@@ -5,10 +5,10 @@
  *
  *	AGI bucket agino % 64  ->  inode  ->  inode  ->  AGINO_NONE	(di_next_unlinked)
  *
- * On disk a list is singly linked; in memory each inode also knows its predecessor, as all of them stay in memory while
- * they are unlinked: they are referenced, or queued to be freed.  Only what a crash left behind, or what could not be
- * freed, may be missing; it is read when a neighbour needs it, and a predecessor that is not known is looked for from the
- * bucket on.
+ * On disk a list is singly linked; in memory each inode also knows its predecessor, as all of them stay in memory
+ * while they are unlinked: they are referenced, or queued to be freed.  Only what a crash left behind, or what could
+ * not be freed, may be missing; it is read when a neighbour needs it, and a predecessor that is not known is looked
+ * for from the bucket on.
  *
  * The pointers are not part of the inode's log item: they are changed in the cluster buffer and logged there, which
  * recovery replays even where it skips newer inodes of that buffer.  The AGI's lock guards the lists, in memory too.
@@ -90,7 +90,10 @@ static int get_member(struct tx *tx, struct inode_cache *cache, agno_t agno, agi
 	return 0;
 }
 
-/* The inode that points to @inode, by walking the list from its bucket; predecessors met on the way are remembered. */
+/*
+ * The inode that points to @inode, by walking the list from its bucket; predecessors met on the way are
+ * remembered.
+ */
 static int find_previous(struct tx *tx, const struct inode *inode, struct buffer *agi, agino_t *out)
 {
 	struct inode_cache *cache = inode->cache;

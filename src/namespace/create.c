@@ -3,9 +3,9 @@
  * New inodes: create, mkdir, mknod, symlink, O_TMPFILE.  (XFS: xfs_create, xfs_symlink, xfs_create_tmpfile,
  * xfs_generic_create.)
  *
- * The access control lists that a directory hands down are set in transactions of their own after the one that makes the
- * inode, while the directory is still locked, so that nobody can have found its name; the mode they imply is set from
- * the start, so that a crash in between leaves an inode that grants no more than they would.
+ * The access control lists that a directory hands down are set in transactions of their own after the one that makes
+ * the inode, while the directory is still locked, so that nobody can have found its name; the mode they imply is set
+ * from the start, so that a crash in between leaves an inode that grants no more than they would.
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -46,7 +46,8 @@ static bool may_have_acl(struct inode *dir)
 }
 
 /* The mode and the ACLs of a new inode.  inherited_deinit() in any case. */
-static int inherit(struct inode *dir, const struct credentials *cred, struct inode_template *tmpl, struct inherited *acls)
+static int inherit(struct inode *dir, const struct credentials *cred, struct inode_template *tmpl,
+		   struct inherited *acls)
 {
 	uint32_t mode;
 	int err;
@@ -71,7 +72,10 @@ static int inherit(struct inode *dir, const struct credentials *cred, struct ino
 	return 0;
 }
 
-/* The directory's io_lock may be held, and that of a higher number; but only a walk over all inodes can have this one. */
+/*
+ * The directory's io_lock may be held, and that of a higher number; but only a walk over all inodes can have this
+ * one.
+ */
 static int set_acls(struct inode *inode, const struct inherited *acls) NO_LOCK_ANALYSIS
 {
 	int err = 0;
@@ -182,7 +186,7 @@ static void undo(struct creation *c)
 					  namespace_unlink(c->ns, c->dir, c->name);
 
 	if (err)
-		msg_warning("directory %llu: a new entry could not be removed after its access control list could not be set",
+		msg_warning("directory %llu: an entry stays although its access control list could not be set",
 			    (unsigned long long)c->dir->ino.v);
 }
 

@@ -2,11 +2,11 @@
 /*
  * The last put of an inode.  (XFS: xfs_inactive, xfs_inactive_truncate, xfs_inactive_symlink, xfs_inactive_ifree.)
  *
- * An unlinked inode is freed in steps, each of which leaves it on the unlinked list with less than before, so that after a
- * crash the next mount goes on where this one stopped:
+ * An unlinked inode is freed in steps, each of which leaves it on the unlinked list with less than before, so that
+ * after a crash the next mount goes on where this one stopped:
  *
- *	copy-on-write blocks, data blocks	chains of transactions; sizes go to 0 first, so that what is still mapped
- *						is past EOF if the chain is cut
+ *	copy-on-write blocks, data blocks	chains of transactions; sizes go to 0 first, so that what is still
+ *						mapped is past EOF if the chain is cut
  *	directory and symlink blocks		cancelled in the log as they are freed
  *	attributes
  *	the inode itself			taken off the list and freed in one transaction
@@ -140,7 +140,8 @@ static uint32_t free_blocks_needed(struct namespace *ns, const struct inode *ino
 {
 	const struct geometry *geo = ns_geometry(ns);
 
-	return space_ag(ns->space, inum_agno(geo, inode->ino))->finobt_unreserved ? ialloc_free_blocks_needed(geo) : 0;
+	return space_ag(ns->space, inum_agno(geo, inode->ino))->finobt_unreserved ? ialloc_free_blocks_needed(geo)
+										  : 0;
 }
 
 static int free_inode(struct namespace *ns, struct inode *inode)

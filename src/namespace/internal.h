@@ -55,7 +55,8 @@ int find_name(struct namespace *ns, struct inode *dir, struct name name, struct 
 int expect_no_name(struct inode *dir, struct name name);
 
 /* Begins; without space for @blocks it begins with none, and *blocks is 0.  (XFS: resblks = 0.) */
-int begin_or_without_blocks(struct namespace *ns, const struct tx_reservation *res, uint32_t *blocks, struct tx **out);
+int begin_or_without_blocks(struct namespace *ns, const struct tx_reservation *res, uint32_t *blocks,
+			    struct tx **out);
 /* Locks the map_locks of all (NULLs and duplicates are fine; they are sorted), joined to be unlocked by @tx. */
 void join_inodes(struct tx *tx, struct inode **inodes, unsigned n);
 

@@ -32,7 +32,8 @@ static int check_victim(const struct removal *r)
 
 static int complain_links(const struct inode *inode)
 {
-	msg_error("inode %llu has fewer links than names; unmount and run xfs_repair", (unsigned long long)inode->ino.v);
+	msg_error("inode %llu has fewer links than names; unmount and run xfs_repair",
+		  (unsigned long long)inode->ino.v);
 	return -EFSCORRUPTED;
 }
 
@@ -53,8 +54,8 @@ static int check_links(const struct removal *r)
 }
 
 /*
- * The parent loses the link from "..", the directory that from "." besides its name.  Its ".." must not lead to a parent
- * that may be freed before it; the root stays.
+ * The parent loses the link from "..", the directory that from "." besides its name.  Its ".." must not lead to a
+ * parent that may be freed before it; the root stays.
  */
 static int unlink_directory(struct tx *tx, const struct removal *r)
 {

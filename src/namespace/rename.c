@@ -8,8 +8,8 @@
  *	WHITEOUT	source's name stays and leads to a character device 0,0
  *
  * A directory that changes its parent gets a new ".." and takes a link with it.  That no directory becomes its own
- * ancestor is checked under the rename lock: only a move between directories changes a "..", but for the removal of an
- * empty directory, which is nobody's ancestor.
+ * ancestor is checked under the rename lock: only a move between directories changes a "..", but for the removal of
+ * an empty directory, which is nobody's ancestor.
  */
 #include <linux/fs.h>
 #include <sys/stat.h>

@@ -204,7 +204,8 @@ static int dismantle_in(struct tx *tx, struct inode *link)
 	if (!err)
 		err = invalidate_target(tx, link);
 	if (!err && map_end(&link->map, FORK_DATA))
-		err = map_unmap(tx, &link->map, FORK_DATA, 0, map_end(&link->map, FORK_DATA), XFS_SYMLINK_MAPS, &left);
+		err = map_unmap(tx, &link->map, FORK_DATA, 0, map_end(&link->map, FORK_DATA), XFS_SYMLINK_MAPS,
+				&left);
 	if (err || left)
 		return err ? err : complain(link, "its target has more blocks than a target can have");
 	/* Older kernels' verifiers know no symlink without a target, not even one that is going away. */

@@ -20,7 +20,8 @@ static int read_superblock(struct volume_lite *vol, void *sb)
 	err = device_read(vol->dev, 0, sb, XFS_MAX_SECTORSIZE);
 	if (err)
 		return err;
-	if (geometry_decode(sb, XFS_MAX_SECTORSIZE, vol->dev->size_bytes, &vol->geo, why, sizeof(why)) != GEOMETRY_OK) {
+	if (geometry_decode(sb, XFS_MAX_SECTORSIZE, vol->dev->size_bytes, &vol->geo, why, sizeof(why)) !=
+	    GEOMETRY_OK) {
 		msg_error("%s", why);
 		return -EINVAL;
 	}
@@ -37,7 +38,8 @@ static int start_log(struct volume_lite *vol)
 	err = log_find_head(vol->dev, off, &vol->geo, &head);
 	if (err)
 		return err;
-	return log_create(vol->buffers, vol->dev, off, &vol->geo, &head, &space_tx_ops, vol->space, &options, &vol->log);
+	return log_create(vol->buffers, vol->dev, off, &vol->geo, &head, &space_tx_ops, vol->space, &options,
+			  &vol->log);
 }
 
 static int start_space(struct volume_lite *vol, const void *sb)

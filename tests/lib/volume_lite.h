@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * A mounted volume for tests of the rooms from `inode` on: everything up to the inode cache, without threads.  Whoever
- * needs log space or a checkpoint does the work itself.
+ * A mounted volume for tests of the rooms from `inode` on: everything up to the inode cache, without threads.
+ * Whoever needs log space or a checkpoint does the work itself.
  *
  *	struct volume_lite vol;
  *	char *image = image_create(300 << 20, "");
@@ -31,8 +31,10 @@ struct volume_lite {
 
 /* Opens an image whose log is clean.  On failure nothing stays open. */
 int volume_lite_open(struct volume_lite *vol, const char *path);
-/* The orderly way out: everything home, counters and unmount record written.  No inode is referenced, none is queued for
- * inactivation.  The first error; everything is closed in any case. */
+/*
+ * The orderly way out: everything home, counters and unmount record written.  No inode is referenced, none is
+ * queued for inactivation.  The first error; everything is closed in any case.
+ */
 int volume_lite_close(struct volume_lite *vol);
 /* The power goes: nothing more is written.  No inode is referenced. */
 void volume_lite_abandon(struct volume_lite *vol);

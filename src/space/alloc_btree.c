@@ -288,6 +288,8 @@ static int take_from_cntbt(struct btree_cursor *cnt, struct free_extent whole, s
 		err = freespace_insert(cnt, left);
 	if (!err && right.count)
 		err = freespace_insert(cnt, right);
+	busy_prefix_note(cnt->host, left);
+	busy_prefix_note(cnt->host, right);
 	return err ? err : update_longest(cnt);
 }
 

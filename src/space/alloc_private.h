@@ -38,6 +38,8 @@ int freespace_take_part(struct tx *tx, struct ag *ag, struct buffer *agf, struct
 			struct free_extent part);
 /* Adds @extent, joined with its neighbours, to both trees and corrects agf_longest; not the counts. */
 int freespace_add(struct tx *tx, struct ag *ag, struct buffer *agf, struct free_extent extent);
+/* @extent, some of which may not be busy, has come into the cntbt (see struct busy_prefix). */
+void busy_prefix_note(struct ag *ag, struct free_extent extent);
 /* agf_freeblks and the summary. */
 int agf_change_free_blocks(struct tx *tx, struct ag *ag, struct buffer *agf, int64_t by);
 

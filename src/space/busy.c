@@ -151,6 +151,16 @@ void busy_forget_all(struct ag *ag)
 	ensure(!ag->busy);
 }
 
+uint64_t busy_generation(struct ag *ag)
+{
+	uint64_t generation;
+
+	mutex_lock(&ag->busy_lock);
+	generation = ag->busy_generation;
+	mutex_unlock(&ag->busy_lock);
+	return generation;
+}
+
 bool busy_overlaps(struct ag *ag, agblk_t start, uint32_t count)
 {
 	bool overlaps;
@@ -229,13 +239,11 @@ int busy_flush(struct ag *ag, uint64_t generation)
 
 int busy_wait(struct ag *ag, agblk_t start, uint32_t count)
 {
-	uint64_t generation;
 	int err = 0;
 
 	for (;;) {
-		mutex_lock(&ag->busy_lock);
-		generation = ag->busy_generation;
-		mutex_unlock(&ag->busy_lock);
+		uint64_t generation = busy_generation(ag);
+
 		if (err || !busy_overlaps(ag, start, count))
 			return err;
 		err = busy_flush(ag, generation);

@@ -38,6 +38,8 @@ int busy_wait(struct ag *ag, agblk_t start, uint32_t count);
  * @ag's holder itself has freed blocks that are busy.
  */
 int busy_flush(struct ag *ag, uint64_t generation);
+/* Raised whenever blocks cease to be busy. */
+uint64_t busy_generation(struct ag *ag);
 /* Whether any block of the range is busy. */
 bool busy_overlaps(struct ag *ag, agblk_t start, uint32_t count);
 /* When nothing will ever be on disk any more. */

@@ -83,6 +83,8 @@ static int finish_agfl_free(struct tx *tx, struct log_item *done, struct defer_i
 	err = ag_read_agf(tx, ag, false, &agf);
 	if (!err)
 		err = free_extent_in_ag(tx, ag, agf, extent, &f->owner, AG_RESV_AGFL);
+	/* Nobody can say which of the blocks that are together now are busy. */
+	ag->busy_prefix.wanted = 0;
 	/* A tree may have had it before: what is cached of it must not be written any more. */
 	if (!err)
 		err = tx_buffer_get(tx, fsblk_to_daddr(geo, f->start), geo->block_bytes >> SECTOR_UNIT_LOG, &buf);

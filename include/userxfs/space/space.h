@@ -61,6 +61,14 @@ struct ag {
 	struct mutex busy_lock;			/* RANK_SPACE */
 	struct busy_extent *busy;		/* [busy_lock] the root of a treap by block */
 	uint64_t busy_generation;		/* [busy_lock] raised whenever blocks cease to be busy */
+	/*
+	 * AGF locked.  As long as the generation is that, no free extent that comes before (.count, .start) in the
+	 * cntbt has .wanted blocks that are not busy.  .wanted 0: nothing is known.
+	 */
+	struct busy_prefix {
+		uint64_t generation;
+		uint32_t wanted, count, start;
+	} busy_prefix;
 };
 
 /* In-memory only: sets up the AGs.  Reads nothing.  -ENOMEM. */

@@ -145,17 +145,6 @@ uint32_t map_min_left(struct tx *tx, const struct file_map *map, enum fork_which
 	return fork->format == FORK_BTREE ? be16_to_cpu(fork->root->block.bb_level) + 1u : 1;
 }
 
-/* The most blocks one AG can ever give (XFS: m_ag_max_usable). */
-static uint32_t ag_max_usable(const struct geometry *geo)
-{
-	uint64_t used = div_round_up(4ull * geo->sector_bytes, geo->block_bytes);
-
-	used += 4;				/* what the free-space trees may want of the AGFL */
-	used += 3;				/* roots of bnobt, cntbt, inobt */
-	used += geo->has_finobt + geo->has_rmapbt + geo->has_reflink;
-	return (uint32_t)(geo->ag_blocks - used);
-}
-
 /* The longest extent to be had in any AG, asking no further than needed for @enough. */
 static int find_longest(struct tx *tx, struct space *space, agno_t first, uint32_t enough, uint32_t *longest)
 {
@@ -332,7 +321,7 @@ int map_alloc_blocks(struct tx *tx, struct file_map *map, struct map_alloc *a)
 	ensure(a->count && a->count <= EXTENT_MAX_BLOCKS);
 	a->start = FSBLK_NONE;
 	apply_hint(map, a, &req);
-	req.max_count = lent = (uint32_t)min_u64(a->count, ag_max_usable(tx_geometry(tx)));
+	req.max_count = lent = (uint32_t)min_u64(a->count, space_max_extent_blocks(map->space));
 	if (a->was_delayed)
 		tx_unuse_blocks(tx, lent);
 	err = try_all(tx, map, a, &req, wants_stripe);

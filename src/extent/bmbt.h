@@ -39,6 +39,3 @@ uint32_t bmbt_root_capacity(const struct file_map *map);
 uint32_t bmbt_root_max_keys(const struct file_map *map, enum fork_which which);
 /* A root in memory without keys. */
 struct btree_iroot *bmbt_create_root(const struct file_map *map, enum fork_which which);
-/* For writing a root into a log region in the form that log recovery expects (XFS: if_broot). */
-uint32_t bmbt_root_log_bytes(const struct btree_iroot *root);
-void bmbt_root_log_fill(const struct btree_iroot *root, const struct file_map *map, void *region);

@@ -298,6 +298,38 @@ void fork_encode(const struct file_map *map, enum fork_which which, struct xfs_d
 
 /* ---- to the log ---- */
 
+/* A root in the log has the form that the kernel has in memory (XFS: if_broot). */
+static uint32_t root_keys(const struct btree_iroot *root)
+{
+	return be16_to_cpu(root->block.bb_numrecs);
+}
+
+static uint32_t root_log_bytes(const struct btree_iroot *root)
+{
+	return (uint32_t)(XFS_BTREE_LBLOCK_CRC_LEN +
+			  root_keys(root) * (sizeof(struct xfs_bmbt_key) + sizeof(xfs_bmbt_ptr_t)));
+}
+
+static void root_log_fill(const struct btree_iroot *root, const struct file_map *map, void *region)
+{
+	struct btree_iroot *from = (struct btree_iroot *)root;
+	uint32_t n = root_keys(root);
+	struct xfs_btree_block *to = region;
+	char *keys = (char *)region + XFS_BTREE_LBLOCK_CRC_LEN;
+
+	/* Recovery finds the pointers behind as many keys as the region has room for: exactly those in use. */
+	memset(region, 0, XFS_BTREE_LBLOCK_CRC_LEN);
+	to->bb_magic = cpu_to_be32(XFS_BMAP_CRC_MAGIC);
+	to->bb_level = root->block.bb_level;
+	to->bb_numrecs = root->block.bb_numrecs;
+	to->bb_u.l.bb_leftsib = to->bb_u.l.bb_rightsib = cpu_to_be64(NULLFSBLOCK);
+	to->bb_u.l.bb_blkno = cpu_to_be64(UINT64_MAX);
+	to->bb_u.l.bb_owner = cpu_to_be64(map->ino.v);
+	memcpy(&to->bb_u.l.bb_uuid, space_geometry(map->space)->meta_uuid, sizeof(to->bb_u.l.bb_uuid));
+	memcpy(keys, btree_iroot_key(from, 1), n * sizeof(struct xfs_bmbt_key));
+	memcpy(keys + n * sizeof(struct xfs_bmbt_key), btree_iroot_ptr(from, 1), n * sizeof(xfs_bmbt_ptr_t));
+}
+
 uint32_t fork_ilog_flag(const struct fork *fork, enum fork_which which)
 {
 	switch (fork->format) {
@@ -324,7 +356,7 @@ uint32_t fork_log_bytes(const struct file_map *map, enum fork_which which, uint3
 	case FORK_EXTENTS:
 		return (uint32_t)(fork->extent_count * sizeof(struct xfs_bmbt_rec));
 	case FORK_BTREE:
-		return bmbt_root_log_bytes(fork->root);
+		return root_log_bytes(fork->root);
 	case FORK_DEVICE:
 		break;
 	}
@@ -345,7 +377,7 @@ void fork_log_fill(const struct file_map *map, enum fork_which which, void *regi
 		encode_extents(fork, region);
 		break;
 	case FORK_BTREE:
-		bmbt_root_log_fill(fork->root, map, region);
+		root_log_fill(fork->root, map, region);
 		break;
 	case FORK_DEVICE:
 		break;

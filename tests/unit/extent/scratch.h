@@ -38,6 +38,19 @@ struct scratch {
 	uint64_t free_at_start;		/* the counter itself: blocks of free-space trees count as free */
 };
 
+static char *scratch_image;	/* of the running test */
+
+/* Removes what a failed test leaves behind. */
+static inline int scratch_teardown(void **state)
+{
+	if (scratch_image)
+		image_remove(scratch_image);
+	scratch_image = NULL;
+	return 0;
+}
+
+#define scratch_test(name) cmocka_unit_test_teardown(name, scratch_teardown)
+
 static inline uint64_t scratch_free(struct scratch *s)
 {
 	struct space_counts counts;
@@ -164,7 +177,7 @@ static inline void scratch_open(struct scratch *s, uint64_t bytes, const char *m
 	char why[256];
 
 	memset(s, 0, sizeof(*s));
-	s->path = make_image(bytes, mkfs_args);
+	s->path = scratch_image = make_image(bytes, mkfs_args);
 	s->ino = find_scratch(s->path);
 	assert_int_equal(device_open(s->path, &options, &s->dev), 0);
 	assert_int_equal(device_read(s->dev, 0, sb, XFS_MAX_SECTORSIZE), 0);
@@ -208,7 +221,7 @@ static inline void scratch_close(struct scratch *s)
 	device_close(s->dev);
 	rwlock_deinit(&s->lock);
 	assert_int_equal(image_check(s->path), 0);
-	image_remove(s->path);
+	scratch_teardown(NULL);
 }
 
 /* A transaction of the file: locked and joined. */

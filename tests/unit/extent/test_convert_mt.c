@@ -66,7 +66,8 @@ static void *unmap(void *arg)
 		}
 		rwlock_write_lock(&s.lock);
 		tx_join(tx, &s.item);
-		err = map_unmap(tx, &s.map, FORK_DATA, random_below(&seed, BLOCKS), 1 + random_below(&seed, 20), 2, &left);
+		err = map_unmap(tx, &s.map, FORK_DATA, random_below(&seed, BLOCKS), 1 + random_below(&seed, 20), 2,
+				&left);
 		if (!err)
 			err = tx_commit(tx);
 		else
@@ -117,7 +118,7 @@ static void threads_on_one_file_keep_the_books(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(threads_on_one_file_keep_the_books),
+		scratch_test(threads_on_one_file_keep_the_books),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

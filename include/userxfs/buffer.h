@@ -6,16 +6,16 @@
  * One cache per device.  A buffer is found by the daddr of its first piece; it may be made of several pieces of the
  * disk that are not adjacent (directory blocks larger than a filesystem block), but its data are one piece of memory.
  *
- * Life: buffer_get()/buffer_read() return it referenced and locked.  The lock belongs to no thread: a transaction holds
- * it until commit, a write in flight until its completion.  A pinned buffer has changes that are not in the log on disk
- * yet and is not written home.  Unreferenced buffers stay cached until buffer_cache_shrink() takes them, oldest first;
- * one with a log item is referenced by it.
+ * Life: buffer_get()/buffer_read() return it referenced and locked.  The lock belongs to no thread: a transaction
+ * holds it until commit, a write in flight until its completion.  A pinned buffer has changes that are not in the
+ * log on disk yet and is not written home.  Unreferenced buffers stay cached until buffer_cache_shrink() takes
+ * them, oldest first; one with a log item is referenced by it.
  *
  * A stale buffer stays locked until it is unpinned, so that its blocks are not used again before the log on disk says
  * that their old contents are void; whoever wants its lock has the log forced (buffer_cache_set_ops()).
  *
- * Invariants: .data of a VALID buffer has passed its type's read verifier or was initialised by its owner; two buffers
- * that are not stale never overlap on disk.  Asking for another length at a daddr whose buffer is in use is
+ * Invariants: .data of a VALID buffer has passed its type's read verifier or was initialised by its owner; two
+ * buffers that are not stale never overlap on disk.  Asking for another length at a daddr whose buffer is in use is
  * -EFSCORRUPTED with a log line; an unused one gives way.
  */
 #include <stdatomic.h>
@@ -88,7 +88,8 @@ struct buffer_cache_ops {
 };
 
 /* @budget_bytes: what buffer_cache_shrink() aims at. */
-int buffer_cache_create(struct device *dev, const struct geometry *geo, size_t budget_bytes, struct buffer_cache **out);
+int buffer_cache_create(struct device *dev, const struct geometry *geo, size_t budget_bytes,
+			struct buffer_cache **out);
 /* The log introduces itself; NULL: there is no log (any more).  No other call is under way. */
 void buffer_cache_set_ops(struct buffer_cache *cache, const struct buffer_cache_ops *ops, void *context);
 /* No buffer is referenced, pinned or queued (else our bug).  NULL is fine. */
@@ -101,13 +102,18 @@ const struct geometry *buffer_cache_geometry(struct buffer_cache *cache);
  * initialise the whole block.  Blocks for the lock.  -ENOMEM.
  */
 int buffer_get(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, struct buffer **out);
-int buffer_get_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count, struct buffer **out);
-/* Like buffer_get(), only if it is cached; *out = NULL otherwise.  @try: *out = NULL also when somebody holds the lock. */
+int buffer_get_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,
+		    struct buffer **out);
+/*
+ * Like buffer_get(), only if it is cached; *out = NULL otherwise.  @try: *out = NULL also when somebody holds
+ * the lock.
+ */
 int buffer_find(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, bool try, struct buffer **out);
 
 /*
- * The same, read and verified as @type if it is not valid yet (-EFSBADCRC, -EFSCORRUPTED logged; -EIO).  The outcome of
- * a failed read is not cached.  A buffer that is already valid but was read as another type is verified again as @type.
+ * The same, read and verified as @type if it is not valid yet (-EFSBADCRC, -EFSCORRUPTED logged; -EIO).  The
+ * outcome of a failed read is not cached.  A buffer that is already valid but was read as another type is verified
+ * again as @type.
  */
 int buffer_read(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, const struct block_type *type,
 		struct buffer **out);
@@ -146,15 +152,15 @@ void buffer_wait_unpinned(struct buffer *buf);
  * buffer_write() takes a locked, unpinned buffer, waits and leaves it locked.
  * buffer_queue_write() adds a locked buffer to @list (its own reference; no-op when queued on any list) and leaves it
  * locked.  buffer_submit_list() takes each one's lock and starts its write in disk order; the lock is released by the
- * completion.  Pinned or locked buffers stay on the list when @nowait.  With @wait it returns when all writes have ended
- * (first error), and nobody needs to call device_pass() meanwhile; else at once, and the writes end inside
+ * completion.  Pinned or locked buffers stay on the list when @nowait.  With @wait it returns when all writes have
+ * ended (first error), and nobody needs to call device_pass() meanwhile; else at once, and the writes end inside
  * device_pass().  A pinned buffer is waited for (the log is forced) unless @nowait.
  */
 int buffer_write(struct buffer *buf);
 bool buffer_queue_write(struct buffer *buf, struct list *list);
 int buffer_submit_list(struct buffer_cache *cache, struct list *list, bool nowait, bool wait);
 /* Forgets the queue entries of @list (after a shutdown). */
-void buffer_cancel_list(struct list *list);
+void buffer_cancel_list(struct list *list) NO_LOCK_ANALYSIS;
 /* Waits until no write of this cache is in flight. */
 void buffer_cache_drain(struct buffer_cache *cache);
 

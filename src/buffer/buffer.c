@@ -2,14 +2,15 @@
 /*
  * One buffer: its lock, its pins, going stale.
  *
- * The lock is waited for in three steps, because who holds it may be no thread that runs: a read-ahead (the waiter ends
- * it itself), or a stale buffer that stays locked until the log on disk says so (the waiter has the log forced).
+ * The lock is waited for in three steps, because who holds it may be no thread that runs: a read-ahead (the waiter
+ * ends it itself), or a stale buffer that stays locked until the log on disk says so (the waiter has the log
+ * forced).
  */
 #include <userxfs/base/error.h>
 
 #include "internal.h"
 
-/* ---- the lock ---------------------------------------------------------------------------------------------------- */
+/* ---- the lock ------------------------------------------------------------------------------------------------ */
 
 static bool is_pinned(const struct buffer *buf)
 {
@@ -42,7 +43,7 @@ void buffer_unlock(struct buffer *buf)
 	olock_unlock(&buf->lock);
 }
 
-/* ---- pins -------------------------------------------------------------------------------------------------------- */
+/* ---- pins ---------------------------------------------------------------------------------------------------- */
 
 void buffer_pin(struct buffer *buf)
 {
@@ -76,9 +77,12 @@ void buffer_wait_unpinned(struct buffer *buf)
 	atomic_fetch_sub(&cache->unpin_waiters, 1);
 }
 
-/* ---- stale ------------------------------------------------------------------------------------------------------- */
+/* ---- stale --------------------------------------------------------------------------------------------------- */
 
-/* Its place in a write list is taken away by whoever owns the list: buffer_submit_list() finds it no longer QUEUED. */
+/*
+ * Its place in a write list is taken away by whoever owns the list: buffer_submit_list() finds it no longer
+ * QUEUED.
+ */
 void buffer_mark_stale(struct buffer *buf)
 {
 	ensure(olock_is_locked(&buf->lock));

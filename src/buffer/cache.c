@@ -2,9 +2,9 @@
 /*
  * Finding buffers, and letting go of them.
  *
- * A buffer that is found gets its reference under the shard's lock, and the last reference is dropped under it, so that
- * a buffer is on the LRU exactly while nobody has it.  The buffer's own lock is waited for after the shard's lock has
- * been dropped.
+ * A buffer that is found gets its reference under the shard's lock, and the last reference is dropped under it, so
+ * that a buffer is on the LRU exactly while nobody has it.  The buffer's own lock is waited for after the shard's
+ * lock has been dropped.
  */
 #include <string.h>
 
@@ -35,7 +35,7 @@ static bool has_flag(const struct buffer *buf, enum buffer_flag flag)
 	return atomic_load_explicit(&buf->flags, memory_order_acquire) & flag;
 }
 
-/* ---- shards ----------------------------------------------------------------------------------------------------- */
+/* ---- shards -------------------------------------------------------------------------------------------------- */
 
 static struct list *buckets_new(size_t count)
 {
@@ -109,9 +109,10 @@ static void shard_remove(struct buffer_shard *shard, struct buffer *buf)
 	shard->count--;
 }
 
-/* ---- the cache --------------------------------------------------------------------------------------------------- */
+/* ---- the cache ----------------------------------------------------------------------------------------------- */
 
-int buffer_cache_create(struct device *dev, const struct geometry *geo, size_t budget_bytes, struct buffer_cache **out)
+int buffer_cache_create(struct device *dev, const struct geometry *geo, size_t budget_bytes,
+			struct buffer_cache **out)
 {
 	struct buffer_cache *cache = mem_alloc_zeroed(sizeof(*cache));
 	unsigned ready = 0;
@@ -188,7 +189,7 @@ size_t buffer_cache_bytes(struct buffer_cache *cache)
 	return atomic_load(&cache->bytes);
 }
 
-/* ---- buffers come and go ----------------------------------------------------------------------------------------- */
+/* ---- buffers come and go ------------------------------------------------------------------------------------- */
 
 static size_t data_alignment(const struct buffer_cache *cache)
 {
@@ -207,6 +208,9 @@ static void buffer_free(struct buffer *buf)
 }
 
 /* Locked and referenced once; contents undefined. */
+static struct buffer *buffer_new(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count)
+	NO_LOCK_ANALYSIS;
+
 static struct buffer *buffer_new(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count)
 {
 	struct buffer *buf = mem_alloc_zeroed(sizeof(*buf));
@@ -292,7 +296,7 @@ void buffer_release(struct buffer *buf)
 	buffer_put(buf);
 }
 
-/* ---- looking up -------------------------------------------------------------------------------------------------- */
+/* ---- looking up ---------------------------------------------------------------------------------------------- */
 
 static bool has_maps(const struct buffer *buf, const struct buffer_map *maps, uint32_t map_count)
 {
@@ -325,8 +329,8 @@ static int shard_find(struct buffer_shard *shard, const struct buffer_map *maps,
 		if (has_flag(buf, BUFFER_STALE))
 			continue;
 		if (atomic_load(&buf->refs) > 0) {
-			msg_error("block at daddr %llu: wanted with %llu units in %u pieces, in use with %zu bytes in %u: "
-				  "metadata overlap; unmount and run xfs_repair", (unsigned long long)buf->daddr,
+			msg_error("block at daddr %llu: wanted with %llu units in %u pieces, in use with %zu bytes "
+				  "in %u: metadata overlap; unmount and run xfs_repair", (unsigned long long)buf->daddr,
 				  (unsigned long long)maps[0].count, map_count, buf->bytes, buf->map_count);
 			return -EFSCORRUPTED;
 		}
@@ -379,6 +383,8 @@ static int find_or_create(struct buffer_cache *cache, const struct buffer_map *m
 }
 
 /* Waits for the lock; false: it was only to be tried, and somebody has it. */
+static bool lock_found(struct buffer *buf, enum lookup_mode mode) NO_LOCK_ANALYSIS;
+
 static bool lock_found(struct buffer *buf, enum lookup_mode mode)
 {
 	if (mode == LOOKUP_TRY || mode == LOOKUP_CREATE_TRY) {
@@ -396,8 +402,8 @@ static bool lock_found(struct buffer *buf, enum lookup_mode mode)
 	return true;
 }
 
-int buffer_lookup(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count, enum lookup_mode mode,
-		  struct buffer **out)
+int buffer_lookup(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,
+		  enum lookup_mode mode, struct buffer **out)
 {
 	struct buffer *buf;
 	bool made;
@@ -417,7 +423,8 @@ int buffer_lookup(struct buffer_cache *cache, const struct buffer_map *maps, uin
 	return 0;
 }
 
-int buffer_get_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count, struct buffer **out)
+int buffer_get_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,
+		    struct buffer **out)
 {
 	return buffer_lookup(cache, maps, map_count, LOOKUP_CREATE, out);
 }
@@ -449,7 +456,7 @@ int buffer_get_uncached(struct buffer_cache *cache, daddr_u64 daddr, uint32_t co
 	return 0;
 }
 
-/* ---- getting smaller --------------------------------------------------------------------------------------------- */
+/* ---- getting smaller ----------------------------------------------------------------------------------------- */
 
 /* The shard that has the oldest unused buffer, and how old the oldest of the others is. */
 static struct buffer_shard *oldest_shard(struct buffer_cache *cache, uint64_t *next_oldest)

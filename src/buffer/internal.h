@@ -17,7 +17,7 @@ struct buffer_shard {
 	size_t bucket_count;		/* [lock] */
 	size_t count;			/* [lock] buffers hashed here */
 	struct list lru;		/* [lock] unreferenced buffers, oldest first */
-	_Atomic uint64_t oldest;	/* .unused_since of the first of them; UINT64_MAX: none.  Changed with the lock */
+	_Atomic uint64_t oldest;	/* .unused_since of the first of them; UINT64_MAX: none; set with the lock */
 };
 
 struct buffer_cache {
@@ -40,7 +40,7 @@ struct buffer_cache {
 	uint32_t readahead_count;	/* [readahead_lock] */
 };
 
-/* ---- cache.c ---------------------------------------------------------------------------------------------------- */
+/* ---- cache.c ------------------------------------------------------------------------------------------------- */
 
 enum lookup_mode {
 	LOOKUP_CREATE,			/* make it when it is not there; wait for its lock */
@@ -53,7 +53,7 @@ enum lookup_mode {
 int buffer_lookup(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,
 		  enum lookup_mode mode, struct buffer **out);
 
-/* ---- io.c ------------------------------------------------------------------------------------------------------- */
+/* ---- io.c ---------------------------------------------------------------------------------------------------- */
 
 struct buffer_piece {
 	struct device_request req;
@@ -71,7 +71,10 @@ struct buffer_io {
 	struct buffer_piece pieces[];
 };
 
-/* Submits all pieces.  With @done, that is called when the last has ended, and owns the io; without, the caller does. */
+/*
+ * Submits all pieces.  With @done, that is called when the last has ended, and owns the io; without, the caller
+ * does.
+ */
 struct buffer_io *buffer_io_start(struct buffer *buf, enum device_op op, void (*done)(struct buffer_io *io));
 /* Waits for an io without .done, frees it and returns its error. */
 int buffer_io_wait(struct buffer_io *io);
@@ -79,7 +82,7 @@ int buffer_io_wait(struct buffer_io *io);
 bool buffer_io_is_aligned(const struct buffer *buf);
 int buffer_io_bounce(struct buffer *buf, enum device_op op);
 
-/* ---- read.c ----------------------------------------------------------------------------------------------------- */
+/* ---- read.c -------------------------------------------------------------------------------------------------- */
 
 /* Completes the read-ahead of @buf if there is one; its lock is free (or somebody else's) afterwards. */
 void buffer_finish_readahead(struct buffer *buf);

@@ -3,8 +3,8 @@
  * Reading buffers, and verifying them.
  *
  * A read-ahead submits its request and returns, leaving the buffer locked and the request in .io.  Whoever wants the
- * buffer next takes the request out of .io, waits for it, verifies and unlocks.  When there are many that nobody wants,
- * the oldest are ended by the next read-ahead.  So no thread has to stand by for them.
+ * buffer next takes the request out of .io, waits for it, verifies and unlocks.  When there are many that nobody
+ * wants, the oldest are ended by the next read-ahead.  So no thread has to stand by for them.
  */
 #include <string.h>
 
@@ -34,7 +34,7 @@ static int finish_read(struct buffer *buf, const struct block_type *type, int er
 	return 0;
 }
 
-/* ---- read-ahead -------------------------------------------------------------------------------------------------- */
+/* ---- read-ahead ---------------------------------------------------------------------------------------------- */
 
 /* The caller has taken @io out of its buffer. */
 static void finish_taken(struct buffer_io *io)
@@ -117,7 +117,7 @@ void buffer_readahead(struct buffer_cache *cache, daddr_u64 daddr, uint32_t coun
 	finish_oldest(cache, READAHEAD_MAX);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------------- */
 
 static int read_now(struct buffer *buf, const struct block_type *type)
 {

@@ -5,8 +5,8 @@
  * A write list belongs to one thread; a buffer's place in it is guarded by the buffer's lock through QUEUED: a buffer
  * that is no longer wanted loses the flag, and the list's owner drops the entry when it gets there.
  *
- * A list is worked off in windows: WINDOW writes are in flight at a time, and the oldest is waited for before the next is
- * started.
+ * A list is worked off in windows: WINDOW writes are in flight at a time, and the oldest is waited for before the
+ * next is started.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ enum {
 	WINDOW = 128,
 };
 
-/* ---- one write --------------------------------------------------------------------------------------------------- */
+/* ---- one write ----------------------------------------------------------------------------------------------- */
 
 /* The LSN to seal with: of a block that was never logged, the one it has. */
 static lsn_t lsn_to_seal(const struct buffer *buf)
@@ -82,7 +82,7 @@ int buffer_write(struct buffer *buf)
 	return err;
 }
 
-/* ---- writes that end inside device_pass() ------------------------------------------------------------------------ */
+/* ---- writes that end inside device_pass() -------------------------------------------------------------------- */
 
 static void count_in_flight(struct buffer_cache *cache, int change)
 {
@@ -137,7 +137,7 @@ void buffer_cache_drain(struct buffer_cache *cache)
 	mutex_unlock(&cache->wait_lock);
 }
 
-/* ---- lists ------------------------------------------------------------------------------------------------------- */
+/* ---- lists --------------------------------------------------------------------------------------------------- */
 
 bool buffer_queue_write(struct buffer *buf, struct list *list)
 {
@@ -171,6 +171,8 @@ static void wait_unpinned(struct buffer *buf)
 }
 
 /* Locks an entry if it can be written at once. */
+static bool trylock_entry(struct buffer *buf) NO_LOCK_ANALYSIS;
+
 static bool trylock_entry(struct buffer *buf)
 {
 	if (atomic_load(&buf->pins) || !buffer_trylock(buf))
@@ -255,6 +257,8 @@ static void window_drain(struct write_window *window)
  * Locks an entry and waits until it can be written.  Whoever has it may want one whose write is in the window: that
  * is emptied first.
  */
+static void lock_entry(struct write_window *window, struct buffer *buf) NO_LOCK_ANALYSIS;
+
 static void lock_entry(struct write_window *window, struct buffer *buf)
 {
 	if (trylock_entry(buf))

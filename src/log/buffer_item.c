@@ -34,7 +34,7 @@ static struct buffer_item *item_of(const struct log_item *item)
 	return container_of(item, struct buffer_item, item);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------------------------------------------- */
 
 struct buffer_item *buffer_item_get(struct log *log, struct buffer *buf)
 {
@@ -70,7 +70,10 @@ static bool is_in_tail_list(const struct buffer_item *bip)
 	return atomic_load(&bip->item.flags) & LOG_ITEM_IN_TAIL_LIST;
 }
 
-/* The log on disk says that the block's old contents are void, or never will.  Ends the lock taken before the commit. */
+/*
+ * The log on disk says that the block's old contents are void, or never will.  Ends the lock taken before the
+ * commit.
+ */
 static void finish_stale(struct buffer_item *bip)
 {
 	struct buffer *buf = bip->buf;
@@ -81,7 +84,7 @@ static void finish_stale(struct buffer_item *bip)
 	buffer_release(buf);
 }
 
-/* ---- which bytes ------------------------------------------------------------------------------------------------- */
+/* ---- which bytes --------------------------------------------------------------------------------------------- */
 
 static bool chunk_is_set(const struct buffer_item *bip, uint32_t chunk)
 {
@@ -127,7 +130,7 @@ static bool next_run(const struct buffer_item *bip, uint32_t from, uint32_t end,
 	return true;
 }
 
-/* ---- formatting -------------------------------------------------------------------------------------------------- */
+/* ---- formatting ---------------------------------------------------------------------------------------------- */
 
 /* One piece of the buffer on disk: its share of the chunks. */
 struct piece {
@@ -167,7 +170,7 @@ static void item_size(struct log_item *item, uint32_t *regions, uint32_t *bytes)
 			continue;
 		*regions += 1;
 		*bytes += format_bytes(&piece);
-		for (uint32_t from = piece.first; next_run(bip, from, piece.end, &first, &count); from = first + count) {
+		for (uint32_t c = piece.first; next_run(bip, c, piece.end, &first, &count); c = first + count) {
 			*regions += 1;
 			*bytes += count * XFS_BLF_CHUNK;
 		}
@@ -220,7 +223,7 @@ static void item_format(struct log_item *item, struct log_region_writer *w)
 	}
 }
 
-/* ---- commit ------------------------------------------------------------------------------------------------------ */
+/* ---- commit -------------------------------------------------------------------------------------------------- */
 
 static void item_pin(struct log_item *item)
 {
@@ -236,7 +239,10 @@ static void item_unpin(struct log_item *item, bool aborted)
 	struct buffer *buf = bip->buf;
 	bool is_stale, is_last;
 
-	/* Not stale, the item may be written and freed as soon as the pin is gone: nothing of it is used after that. */
+	/*
+	 * Not stale, the item may be written and freed as soon as the pin is gone: nothing of it is used after
+	 * that.
+	 */
 	is_stale = bip->flags & BUFFER_ITEM_STALE;
 	if (aborted && !is_stale && !is_in_tail_list(bip))
 		tail_insert(item->log, item, LSN_ABORTED);
@@ -282,7 +288,7 @@ static void item_release(struct log_item *item, bool dirty, bool aborted)
 		buffer_release(buf);
 }
 
-/* ---- home -------------------------------------------------------------------------------------------------------- */
+/* ---- home ---------------------------------------------------------------------------------------------------- */
 
 static enum log_push_result item_push(struct log_item *item, struct list *writes)
 {
@@ -313,7 +319,7 @@ void buffer_item_write_done(struct buffer *buf)
 	if (!log)
 		return;
 	if (buf->err == -EFSCORRUPTED)
-		log_shutdown(log, SHUTDOWN_CORRUPT_INCORE, "a metadata block failed its own check before it was written");
+		log_shutdown(log, SHUTDOWN_CORRUPT_INCORE, "a block to be written failed its own check");
 	log_items_written(buf, buf->err && log_is_shutdown(log) ? -EIO : buf->err);
 	if (!bip)
 		return;

@@ -3,12 +3,12 @@
  * Checkpoints: what transactions committed, gathered and written at once.  (XFS: the CIL.)
  *
  * There is one current checkpoint; commits add to it under the checkpoint lock.  Whoever wants it on disk and finds
- * nobody writing becomes the writer: it puts an empty one in its place, writes it without the lock, hands its items to
- * the tail list and unpins them, and then marks its sequence durable.  Who comes meanwhile waits; when the writer is
- * done one of them writes everything that was committed since, for all of them.
+ * nobody writing becomes the writer: it puts an empty one in its place, writes it without the lock, hands its items
+ * to the tail list and unpins them, and then marks its sequence durable.  Who comes meanwhile waits; when the
+ * writer is done one of them writes everything that was committed since, for all of them.
  *
- * A transaction's items are inserted together, so a checkpoint holds all of a transaction or nothing.  An item that is
- * logged again in the same checkpoint replaces what it said before.
+ * A transaction's items are inserted together, so a checkpoint holds all of a transaction or nothing.  An item that
+ * is logged again in the same checkpoint replaces what it said before.
  *
  * After a shutdown the writer aborts checkpoints instead of writing them; whoever forces the log gets it done.
  */
@@ -24,7 +24,7 @@ enum {
 	LARGEST_CHECKPOINT = 32 << 20,
 };
 
-/* ---- the current one --------------------------------------------------------------------------------------------- */
+/* ---- the current one ----------------------------------------------------------------------------------------- */
 
 static struct checkpoint *checkpoint_new(uint64_t sequence)
 {
@@ -95,7 +95,7 @@ bool log_item_is_in_current_checkpoint(struct log_item *item)
 	return atomic_load(&item->sequence) == log_current_sequence(item->log);
 }
 
-/* ---- inserting --------------------------------------------------------------------------------------------------- */
+/* ---- inserting ----------------------------------------------------------------------------------------------- */
 
 /*
  * Puts @item's formatted changes into @cp.  What they replace is left in .shadow, to be freed without the lock.
@@ -161,7 +161,7 @@ struct checkpoint *checkpoint_insert(struct tx *tx)
 	mutex_unlock(&log->checkpoint_lock);
 
 	if (!is_enough)
-		log_shutdown(log, SHUTDOWN_CORRUPT_INCORE, "a transaction exceeds its log reservation and the log is full");
+		log_shutdown(log, SHUTDOWN_CORRUPT_INCORE, "a transaction needs more log than there is");
 	if (is_large || before == 0)
 		log_note_work(log);
 	list_for_each(node, &tx->items) {
@@ -182,7 +182,7 @@ void checkpoint_inserted(struct log *log, struct checkpoint *cp)
 	mutex_unlock(&log->checkpoint_lock);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------------- */
 
 static void add_vector(struct record_writer *w, const struct log_vector *v)
 {
@@ -309,7 +309,7 @@ static void write_current(struct log *log)
 	mem_free(cp);
 }
 
-/* ---- forcing ----------------------------------------------------------------------------------------------------- */
+/* ---- forcing ------------------------------------------------------------------------------------------------- */
 
 int log_force(struct log *log, uint64_t sequence, bool *flushed)
 {
@@ -412,7 +412,7 @@ unlock:
 	checkpoint_unlock_writer(log);
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------------------ */
+/* ---- passes -------------------------------------------------------------------------------------------------- */
 
 static bool is_due(const struct log *log, uint64_t now_ns)
 {

@@ -2,8 +2,8 @@
 /*
  * Deferred work.  (XFS: xfs_defer.c.)
  *
- * An example: a truncate that unmaps two extents a and b of a volume with reverse mappings, as the log sees it.  tN are
- * the transactions of the chain.
+ * An example: a truncate that unmaps two extents a and b of a volume with reverse mappings, as the log sees it.  tN
+ * are the transactions of the chain.
  *
  *   t0  inode without a and b; intent: free a, b
  *   t1  done of that intent; a and b freed; intent: remove the reverse mappings   (queued while finishing)
@@ -58,7 +58,7 @@ bool tx_has_deferred(const struct tx *tx)
 	return !list_is_empty(&tx->deferred) || !list_is_empty(&tx->pending);
 }
 
-/* ---- steps ------------------------------------------------------------------------------------------------------- */
+/* ---- steps --------------------------------------------------------------------------------------------------- */
 
 /* A stable insertion sort: intents are short. */
 static void sort_items(struct defer_pending *p)
@@ -183,7 +183,7 @@ int tx_finish_deferred(struct tx *tx)
 	return err;
 }
 
-/* ---- after a shutdown, or of a clean transaction ----------------------------------------------------------------- */
+/* ---- after a shutdown, or of a clean transaction ------------------------------------------------------------- */
 
 static void cancel_list(struct list *list)
 {

@@ -2,13 +2,13 @@
 /*
  * Reserving log space.  (XFS: xlog_grant_head, xlog_ticket.)
  *
- * The capacity is the log less what must always be writable: a record that records a moved tail and the unmount record.
- * Space is in use from the tail that the last durable record names to the head.
+ * The capacity is the log less what must always be writable: a record that records a moved tail and the unmount
+ * record. Space is in use from the tail that the last durable record names to the head.
  *
- * Happy path: one mutex, two sums.  Otherwise waiters queue; one of them at a time makes space (log_make_space()), and
- * only the first of a queue is let through.  Why a ticket that is renewed gets space in the end: what it holds locked was
- * logged again at its last roll (tx_roll()), so that at most one unit's worth of log for each waiting ticket cannot be
- * freed; everything else can, and the units of waiting tickets count against new tickets.
+ * Happy path: one mutex, two sums.  Otherwise waiters queue; one of them at a time makes space (log_make_space()),
+ * and only the first of a queue is let through.  Why a ticket that is renewed gets space in the end: what it holds
+ * locked was logged again at its last roll (tx_roll()), so that at most one unit's worth of log for each waiting
+ * ticket cannot be freed; everything else can, and the units of waiting tickets count against new tickets.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/clock.h>
@@ -51,7 +51,7 @@ bool grant_has_waiters(struct log *log)
 	return has;
 }
 
-/* ---- how much ---------------------------------------------------------------------------------------------------- */
+/* ---- how much ------------------------------------------------------------------------------------------------ */
 
 uint64_t log_space_of_payload(const struct log *log, uint64_t payload_bytes)
 {
@@ -73,7 +73,7 @@ static uint32_t unit_bytes(const struct log *log, const struct tx_reservation *r
 	return (uint32_t)bytes;
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------------------------- */
+/* ---- waiting ------------------------------------------------------------------------------------------------- */
 
 static bool fits(const struct log *log, uint64_t sum, uint64_t bytes)
 {
@@ -105,6 +105,8 @@ static bool make_space(struct log *log)
 	return after != before || progress == TAIL_PROGRESS;
 }
 
+static void work_or_wait(struct log *log) REQUIRES(log->grant_lock);
+
 static void work_or_wait(struct log *log)
 {
 	bool has_changed;
@@ -124,6 +126,9 @@ static void work_or_wait(struct log *log)
 }
 
 /* Waits behind the others of @queue until @bytes fit beside *@sum. */
+static int wait_for_space(struct log *log, struct list *queue, const uint64_t *sum, uint64_t bytes)
+	REQUIRES(log->grant_lock);
+
 static int wait_for_space(struct log *log, struct list *queue, const uint64_t *sum, uint64_t bytes)
 {
 	struct waiter self = { .bytes = bytes };
@@ -145,7 +150,7 @@ static int wait_for_space(struct log *log, struct list *queue, const uint64_t *s
 	return err;
 }
 
-/* ---- tickets ----------------------------------------------------------------------------------------------------- */
+/* ---- tickets ------------------------------------------------------------------------------------------------- */
 
 static void wake_waiters(struct log *log)
 {

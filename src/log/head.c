@@ -2,15 +2,15 @@
 /*
  * Where the log ends.  (XFS: xlog_find_head, xlog_find_tail, xlog_verify_head.)
  *
- * Every block of the log starts with the cycle in which it was written (a record's first block with a magic number, then
- * the cycle), so a log looks like this, and the head is where N - 1 begins:
+ * Every block of the log starts with the cycle in which it was written (a record's first block with a magic number,
+ * then the cycle), so a log looks like this, and the head is where N - 1 begins:
  *
  *   block 0                 head                  end
  *   | N  N  N  N  N  N  N  N | N-1 N-1 N-1 N-1 N-1 |        N - 1 is 0 in a log that never wrapped
  *
- * What was being written in a crash may have holes: blocks of N - 1 among those of N, not further back than SCAN_BYTES.
- * The first such hole is the head; if that is in the middle of a record, the record's start is; and if one of the last
- * records before it does not match its checksum, that one's start is.
+ * What was being written in a crash may have holes: blocks of N - 1 among those of N, not further back than
+ * SCAN_BYTES. The first such hole is the head; if that is in the middle of a record, the record's start is; and if
+ * one of the last records before it does not match its checksum, that one's start is.
  *
  * The window is what lies behind the head: the last blocks up to it, in the order they were written.
  */
@@ -45,7 +45,7 @@ struct found_record {
 	const struct xlog_rec_header *head;
 };
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------------- */
 
 static uint32_t cycle_of(const void *block)
 {
@@ -106,7 +106,7 @@ static void move_head(struct scan *s, uint64_t index)
 	s->window_blocks = index;
 }
 
-/* ---- cycles ------------------------------------------------------------------------------------------------------ */
+/* ---- cycles -------------------------------------------------------------------------------------------------- */
 
 /* The first block of those at the end that all have @cycle: somewhere in (@first, @last]. */
 static int search_cycle(const struct scan *s, uint64_t first, uint64_t last, uint32_t cycle, uint64_t *out)
@@ -174,7 +174,7 @@ static int find_by_cycles(struct scan *s, bool *is_empty)
 	return err;
 }
 
-/* ---- records ----------------------------------------------------------------------------------------------------- */
+/* ---- records ------------------------------------------------------------------------------------------------- */
 
 static bool is_header(const void *block)
 {
@@ -283,7 +283,8 @@ static int drop_torn_records(struct scan *s)
 		end = r.index;
 	}
 	if (bad != UINT64_MAX) {
-		msg_warning("torn write in the log at block %llu: it ends there", (unsigned long long)block_at(s, bad));
+		msg_warning("torn write in the log at block %llu: it ends there",
+			    (unsigned long long)block_at(s, bad));
 		move_head(s, bad);
 	}
 	return 0;
@@ -363,7 +364,7 @@ int log_find_head(struct device *dev, uint64_t off_bytes, const struct geometry 
 	return err;
 }
 
-/* ---- what lies ahead --------------------------------------------------------------------------------------------- */
+/* ---- what lies ahead ----------------------------------------------------------------------------------------- */
 
 /* A block that reads as part of the cycle before. */
 static void make_old_block(const struct geometry *geo, char *block, lsn_t lsn, lsn_t tail)

@@ -21,7 +21,7 @@ enum {
 	SCAN_BYTES = XLOG_MAX_ICLOGS * XLOG_MAX_RECORD_BSIZE,
 };
 
-/* ---- positions --------------------------------------------------------------------------------------------------- */
+/* ---- positions ----------------------------------------------------------------------------------------------- */
 
 /*
  * A position in the log that never wraps: cycle * blocks of the log + block.  What is between two positions is their
@@ -39,7 +39,7 @@ static inline lsn_t pos_to_lsn(uint64_t log_blocks, logpos_t pos)
 	return lsn_make((uint32_t)(pos / log_blocks), (uint32_t)(pos % log_blocks));
 }
 
-/* ---- items and their formatted bytes (item.c) ------------------------------------------------------------------- */
+/* ---- items and their formatted bytes (item.c) ---------------------------------------------------------------- */
 
 struct log_region {
 	uint32_t type;
@@ -69,14 +69,14 @@ const void *log_vector_data(const struct log_vector *vector, const struct log_re
 /* Calls .written of everything attached to @buf, detached. */
 void log_items_written(struct buffer *buf, int err);
 
-/* ---- reserved space (grant.c) ----------------------------------------------------------------------------------- */
+/* ---- reserved space (grant.c) -------------------------------------------------------------------------------- */
 
 /*
  * A transaction's claim on log space.  The log's two sums:
  *   reserve_bytes  what is promised: every unit of every ticket, and what checkpoints not yet written will take
  *   write_bytes    the same without the units of tickets that wait in ticket_renew()
- * and at all times  used + write_bytes <= capacity.  New tickets also need  used + reserve_bytes <= capacity,  so that a
- * ticket that is renewed is never behind new ones.
+ * and at all times  used + write_bytes <= capacity.  New tickets also need  used + reserve_bytes <= capacity,  so
+ * that a ticket that is renewed is never behind new ones.
  */
 struct ticket {
 	uint32_t unit_bytes;		/* of each transaction in the chain */
@@ -91,7 +91,10 @@ void ticket_end_unit(struct log *log, struct ticket *ticket);
 /* A new unit after ticket_end_unit(); may wait.  -EIO. */
 int ticket_renew(struct log *log, struct ticket *ticket);
 void ticket_end(struct log *log, struct ticket *ticket);
-/* Takes @bytes out of the current unit for a checkpoint; beyond its end from what is free.  false: there is not enough. */
+/*
+ * Takes @bytes out of the current unit for a checkpoint; beyond its end from what is free.  false: there is not
+ * enough.
+ */
 bool ticket_take(struct log *log, struct ticket *ticket, uint64_t bytes);
 /* What a checkpoint of @payload_bytes takes on disk, at most. */
 uint64_t log_space_of_payload(const struct log *log, uint64_t payload_bytes);
@@ -100,7 +103,7 @@ void grant_written(struct log *log, logpos_t head, logpos_t tail, uint64_t reser
 uint64_t grant_used_bytes(struct log *log);
 bool grant_has_waiters(struct log *log);
 
-/* ---- checkpoints (checkpoint.c) --------------------------------------------------------------------------------- */
+/* ---- checkpoints (checkpoint.c) ------------------------------------------------------------------------------ */
 
 struct checkpoint {
 	uint64_t sequence;
@@ -116,8 +119,10 @@ struct checkpoint {
 
 int checkpoints_init(struct log *log);
 void checkpoints_deinit(struct log *log);
-/* Adds the dirty items of @tx, formatted, to the current checkpoint, which is returned; checkpoint_inserted() follows when
- * the items have been let go of. */
+/*
+ * Adds the dirty items of @tx, formatted, to the current checkpoint, which is returned; checkpoint_inserted() follows
+ * when the items have been let go of.
+ */
 struct checkpoint *checkpoint_insert(struct tx *tx);
 void checkpoint_inserted(struct log *log, struct checkpoint *cp);
 /* Slows down whoever commits when the current checkpoint is far too large. */
@@ -132,7 +137,7 @@ void checkpoint_write_tail(struct log *log);
 void checkpoint_abort_current(struct log *log);
 uint64_t checkpoint_due_ns(struct log *log);
 
-/* ---- records (record.c) ----------------------------------------------------------------------------------------- */
+/* ---- records (record.c) -------------------------------------------------------------------------------------- */
 
 /* Writes one run of operations; used by one thread at a time (log->is_writing). */
 struct record_writer {
@@ -164,7 +169,7 @@ enum {
 	RECORD_STRUCT_BYTES_I386 = 324,
 };
 
-/* ---- the tail (tail.c) ------------------------------------------------------------------------------------------ */
+/* ---- the tail (tail.c) --------------------------------------------------------------------------------------- */
 
 void tail_init(struct log *log);
 void tail_deinit(struct log *log);
@@ -181,7 +186,10 @@ enum tail_progress {
 	TAIL_PINNED,			/* some of it is pinned: force the log */
 };
 
-/* Pushes a bounded number of items with an LSN up to @target and waits for their writes.  false: another thread is at it. */
+/*
+ * Pushes a bounded number of items with an LSN up to @target and waits for their writes.  false: another thread
+ * is at it.
+ */
 bool tail_push(struct log *log, lsn_t target, enum tail_progress *progress);
 /* The LSN up to which items should go so that a quarter of the log is free; 0: none. */
 lsn_t tail_target(struct log *log);
@@ -193,7 +201,7 @@ bool tail_is_in_the_way(struct log_item *item);
 /* After a shutdown: every item leaves the list. */
 void tail_drop(struct log *log);
 
-/* ---- transactions (tx.c, tx_buffer.c, defer.c) ------------------------------------------------------------------ */
+/* ---- transactions (tx.c, tx_buffer.c, defer.c) --------------------------------------------------------------- */
 
 struct tx {
 	struct log *log;
@@ -210,13 +218,16 @@ struct tx {
 	uint64_t sequence;		/* of the checkpoint of its last commit */
 };
 
-/* Commits what there is and lets go of the items (but those that stay, when @rolls).  On error nothing has happened. */
+/*
+ * Commits what there is and lets go of the items (but those that stay, when @rolls).  On error nothing has
+ * happened.
+ */
 int tx_commit_changes(struct tx *tx, bool rolls);
 /* Takes an item of any kind out of @tx without telling it. */
 void tx_forget(struct log_item *item);
 void defer_cancel(struct tx *tx);
 
-/* ---- buffer items (buffer_item.c) ------------------------------------------------------------------------------- */
+/* ---- buffer items (buffer_item.c) ---------------------------------------------------------------------------- */
 
 enum buffer_item_flag {
 	BUFFER_ITEM_HOLD = 1 << 0,	/* [tx] */
@@ -249,7 +260,7 @@ void buffer_item_clear(struct buffer_item *bip);
 /* The hook of every buffer that has a log item or items attached. */
 void buffer_item_write_done(struct buffer *buf);
 
-/* ---- the log ---------------------------------------------------------------------------------------------------- */
+/* ---- the log ------------------------------------------------------------------------------------------------- */
 
 struct log {
 	struct buffer_cache *cache;	/* [I] */
@@ -312,7 +323,7 @@ struct log {
 
 void log_note_work(struct log *log);
 
-/* ---- the head (head.c) ------------------------------------------------------------------------------------------ */
+/* ---- the head (head.c) --------------------------------------------------------------------------------------- */
 
 /*
  * Blocks behind @head that carry its cycle already were under way in a crash; the first records written now must not

@@ -20,7 +20,7 @@ void log_item_init(struct log *log, struct log_item *item, const struct log_item
 	list_init(&item->buffer_node);
 }
 
-/* ---- vectors ----------------------------------------------------------------------------------------------------- */
+/* ---- vectors ------------------------------------------------------------------------------------------------- */
 
 static size_t data_off(const struct log_vector *v)
 {
@@ -92,7 +92,7 @@ void log_item_prepare(struct log_item *item)
 	item->shadow = w.vector;
 }
 
-/* ---- attached to buffers ----------------------------------------------------------------------------------------- */
+/* ---- attached to buffers ------------------------------------------------------------------------------------- */
 
 void log_item_attach(struct log_item *item, struct buffer *buf)
 {

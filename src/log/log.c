@@ -18,7 +18,7 @@ enum {
 	QUIESCE_TRIES = 5,		/* rounds in a row in which writes failed */
 };
 
-/* ---- what the buffer cache asks ---------------------------------------------------------------------------------- */
+/* ---- what the buffer cache asks ------------------------------------------------------------------------------ */
 
 static void cache_force_log(void *context)
 {
@@ -38,7 +38,7 @@ static const struct buffer_cache_ops cache_ops = {
 	.is_shut_down = cache_is_shut_down,
 };
 
-/* ---- create ------------------------------------------------------------------------------------------------------ */
+/* ---- create -------------------------------------------------------------------------------------------------- */
 
 /* XFS's rule for the size of records: a multiple of the log's stripe unit. */
 static int choose_record_bytes(struct log *log)
@@ -74,7 +74,7 @@ static int choose_capacity(struct log *log)
 	for (size_t i = 0; i < sizeof(log->reservations) / sizeof(*res); i++)
 		largest = max_u64(largest, reservation_bytes(log, &res[i]));
 	if (bytes < spare + largest) {
-		msg_error("the log of %llu bytes is too small: %llu are needed; make the volume again with a larger log",
+		msg_error("a log of %llu bytes is too small: %llu are needed; make the volume with a larger log",
 			  (unsigned long long)bytes, (unsigned long long)(spare + largest));
 		return -EINVAL;
 	}
@@ -206,7 +206,7 @@ bool log_is_read_only(const struct log *log)
 	return log->options.read_only;
 }
 
-/* ---- work -------------------------------------------------------------------------------------------------------- */
+/* ---- work ---------------------------------------------------------------------------------------------------- */
 
 void log_note_work(struct log *log)
 {
@@ -237,7 +237,7 @@ void log_wait_work(struct log *log, uint64_t deadline_ns)
 	mutex_unlock(&log->work_lock);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------------------------------------------- */
 
 /* One round of writing everything home.  *failures counts rounds in a row without progress. */
 static int quiesce_round(struct log *log, unsigned *failures)
@@ -314,7 +314,7 @@ int log_write_unmount(struct log *log)
 	return -EIO;
 }
 
-/* ---- shutdown ---------------------------------------------------------------------------------------------------- */
+/* ---- shutdown ------------------------------------------------------------------------------------------------ */
 
 static const char *const shutdown_reasons[] = {
 	[SHUTDOWN_CORRUPT_INCORE] = "metadata in memory are inconsistent",
@@ -328,9 +328,12 @@ void log_shutdown(struct log *log, enum shutdown_reason reason, const char *wher
 {
 	if (atomic_exchange(&log->is_shutdown, 1))
 		return;
-	msg_error("shutting down: %s (%s); nothing is written any more: unmount, and let recovery or xfs_repair see to it",
+	msg_error("shutting down: %s (%s); nothing is written any more: unmount, then recover or run xfs_repair",
 		  shutdown_reasons[reason], where);
-	/* Without their mutexes: the caller may hold anything.  A wake-up that is lost costs a waiter its time limit. */
+	/*
+	 * Without their mutexes: the caller may hold anything.  A wake-up that is lost costs a waiter its time
+	 * limit.
+	 */
 	cond_broadcast(&log->grant_cond);
 	cond_broadcast(&log->work_cond);
 }

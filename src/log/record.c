@@ -7,12 +7,12 @@
  *   | header | more headers | op header, data, op header, data ... | zeroes |
  *   '-- header_bytes -------'-- h_len --------------------------------------'
  *
- * The first word of each payload block is moved to the headers and replaced by the cycle number, so that every block of
- * the log starts with the cycle it was written in; that is how the head is found.  A record may run over the physical
- * end of the log; its blocks after that carry the next cycle.
+ * The first word of each payload block is moved to the headers and replaced by the cycle number, so that every
+ * block of the log starts with the cycle it was written in; that is how the head is found.  A record may run over
+ * the physical end of the log; its blocks after that carry the next cycle.
  *
- * Records are put together in a staging area and written from there, several at once.  Only the last of a run is written
- * with a flush before it and FUA; nothing counts before that, so the others need no order.
+ * Records are put together in a staging area and written from there, several at once.  Only the last of a run is
+ * written with a flush before it and FUA; nothing counts before that, so the others need no order.
  */
 #include <string.h>
 
@@ -60,7 +60,7 @@ uint32_t record_crc(const void *headers, uint32_t struct_bytes, const void *payl
 	return ~crc32c(crc, payload, payload_bytes);
 }
 
-/* ---- writing the staging area ------------------------------------------------------------------------------------ */
+/* ---- writing the staging area -------------------------------------------------------------------------------- */
 
 /* Two pieces when the end of the log is in between. */
 static int write_range(struct log *log, logpos_t pos, const char *data, uint64_t bytes, uint32_t flags)
@@ -91,7 +91,7 @@ static void write_staged(struct record_writer *w, uint64_t bytes, uint32_t flags
 	w->wrote = true;
 }
 
-/* ---- putting a record together ----------------------------------------------------------------------------------- */
+/* ---- putting a record together ------------------------------------------------------------------------------- */
 
 static char *open_record(const struct record_writer *w)
 {
@@ -192,7 +192,7 @@ static void close_record(struct record_writer *w, lsn_t tail)
 	w->open_bytes = 0;
 }
 
-/* ---- operations -------------------------------------------------------------------------------------------------- */
+/* ---- operations ---------------------------------------------------------------------------------------------- */
 
 /* Room in the open record; a new one is begun when there is not enough for an op header and @least bytes. */
 static uint32_t make_room(struct record_writer *w, uint32_t least)

@@ -20,7 +20,7 @@ enum {
 
 typedef const struct geometry *geo_t;
 
-/* ---- pieces ------------------------------------------------------------------------------------------------------ */
+/* ---- pieces -------------------------------------------------------------------------------------------------- */
 
 static uint32_t buffers(uint32_t count, uint32_t bytes)
 {
@@ -102,7 +102,7 @@ static uint32_t larger(uint32_t a, uint32_t b)
 	return (uint32_t)max_u64(a, b);
 }
 
-/* ---- transactions ------------------------------------------------------------------------------------------------ */
+/* ---- transactions -------------------------------------------------------------------------------------------- */
 
 static uint32_t write_bytes(geo_t geo)
 {
@@ -178,7 +178,8 @@ static uint32_t attr_blocks(geo_t geo)
 	uint32_t tree = DA_MAX_DEPTH + DA_MAX_DEPTH * map_blocks(geo, 1, geo->bmbt_max_levels_attr);
 	/* XFS lets local entries take three quarters of a block, and counts that twice over. */
 	uint32_t local = geo->block_bytes - geo->block_bytes / 4 - NAME_MAX_BYTES;
-	uint32_t local_blocks = (uint32_t)bytes_to_blocks_up(geo, local) + map_blocks(geo, local, geo->bmbt_max_levels_attr);
+	uint32_t local_blocks = (uint32_t)bytes_to_blocks_up(geo, local) +
+				map_blocks(geo, local, geo->bmbt_max_levels_attr);
 	uint32_t value = (uint32_t)bytes_to_blocks_up(geo, ATTR_VALUE_MAX) + 1;
 	uint32_t remote_blocks = value + map_blocks(geo, value, geo->bmbt_max_levels_attr);
 

@@ -2,9 +2,9 @@
 /*
  * The tail list: what is in the log and not written home, by LSN.  (XFS: the AIL, xfsaild.)
  *
- * One thread at a time pushes.  The item inside its .push is .push_item; log_item_done() of another thread waits until
- * it is not, so that the owner can free the item.  .push_cursor is the next place to visit and moves on when that leaves
- * the list.
+ * One thread at a time pushes.  The item inside its .push is .push_item; log_item_done() of another thread waits
+ * until it is not, so that the owner can free the item.  .push_cursor is the next place to visit and moves on when
+ * that leaves the list.
  */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/clock.h>
@@ -32,7 +32,7 @@ void tail_deinit(struct log *log)
 	mutex_deinit(&log->tail_lock);
 }
 
-/* ---- in and out -------------------------------------------------------------------------------------------------- */
+/* ---- in and out ---------------------------------------------------------------------------------------------- */
 
 static struct log_item *item_at(struct list *node)
 {
@@ -117,7 +117,7 @@ bool tail_is_empty(struct log *log)
 }
 
 
-/* ---- how far ----------------------------------------------------------------------------------------------------- */
+/* ---- how far ------------------------------------------------------------------------------------------------- */
 
 /* A quarter of the log should be free, or half when somebody waits. */
 lsn_t tail_target(struct log *log)
@@ -150,7 +150,7 @@ bool tail_is_in_the_way(struct log_item *item)
 	return target && lsn <= target && !log_item_is_in_current_checkpoint(item);
 }
 
-/* ---- pushing ----------------------------------------------------------------------------------------------------- */
+/* ---- pushing ------------------------------------------------------------------------------------------------- */
 
 struct push_tally {
 	unsigned queued, pinned, other;

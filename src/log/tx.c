@@ -3,8 +3,8 @@
  * Transactions: begin, commit, roll, cancel.  (XFS: xfs_trans.)
  *
  * Commit, happy path: precommit hooks; every dirty item is formatted under its own lock; all are inserted into the
- * current checkpoint at once; the counters learn of the change; the items are let go of; what is left of the reservation
- * goes back.  Failure: only a shutdown (or a precommit hook that fails, which is one).
+ * current checkpoint at once; the counters learn of the change; the items are let go of; what is left of the
+ * reservation goes back.  Failure: only a shutdown (or a precommit hook that fails, which is one).
  */
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@ static struct log_item *item_at(struct list *node)
 	return list_entry(node, struct log_item, tx_node);
 }
 
-/* ---- begin and end ----------------------------------------------------------------------------------------------- */
+/* ---- begin and end ------------------------------------------------------------------------------------------- */
 
 static int reserve_blocks(struct tx *tx, uint64_t blocks)
 {
@@ -86,7 +86,7 @@ static void tx_free(struct tx *tx)
 	mem_free(tx);
 }
 
-/* ---- items ------------------------------------------------------------------------------------------------------- */
+/* ---- items --------------------------------------------------------------------------------------------------- */
 
 void tx_join(struct tx *tx, struct log_item *item)
 {
@@ -150,7 +150,7 @@ static void release_items(struct tx *tx, bool rolls, bool aborted)
 	}
 }
 
-/* ---- precommit --------------------------------------------------------------------------------------------------- */
+/* ---- precommit ----------------------------------------------------------------------------------------------- */
 
 static uint64_t sort_key(const struct log_item *item)
 {
@@ -194,7 +194,7 @@ static int run_precommits(struct tx *tx)
 	return err;
 }
 
-/* ---- commit ------------------------------------------------------------------------------------------------------ */
+/* ---- commit -------------------------------------------------------------------------------------------------- */
 
 static void apply_deltas(struct tx *tx)
 {
@@ -247,7 +247,7 @@ void tx_cancel(struct tx *tx)
 	if (!tx)
 		return;
 	if (tx->is_dirty)
-		log_shutdown(tx->log, SHUTDOWN_CORRUPT_INCORE, "a transaction was cancelled after it had changed something");
+		log_shutdown(tx->log, SHUTDOWN_CORRUPT_INCORE, "a transaction with changes was cancelled");
 	defer_cancel(tx);
 	release_items(tx, false, log_is_shutdown(tx->log));
 	run_callbacks(tx, true);
@@ -284,7 +284,7 @@ int tx_commit(struct tx *tx)
 	return tx_commit_sequence(tx, NULL);
 }
 
-/* ---- roll -------------------------------------------------------------------------------------------------------- */
+/* ---- roll ---------------------------------------------------------------------------------------------------- */
 
 /* What stays locked cannot be written home: what is old of it goes to the head of the log instead. */
 static void relog_items_in_the_way(struct tx *tx)
@@ -310,7 +310,7 @@ int tx_roll(struct tx *tx)
 	return ticket_renew(tx->log, &tx->ticket);
 }
 
-/* ---- what a transaction knows ------------------------------------------------------------------------------------ */
+/* ---- what a transaction knows -------------------------------------------------------------------------------- */
 
 struct log *tx_log(struct tx *tx)
 {

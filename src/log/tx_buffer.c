@@ -2,8 +2,8 @@
 /*
  * Buffers in transactions.  (XFS: xfs_trans_buf.c.)
  *
- * A buffer that a transaction has is locked by it; its item carries one reference for the transaction, however often the
- * buffer was asked for.
+ * A buffer that a transaction has is locked by it; its item carries one reference for the transaction, however
+ * often the buffer was asked for.
  */
 #include <string.h>
 
@@ -17,7 +17,7 @@ static struct buffer_item *item_of(struct tx *tx, struct buffer *buf)
 	return buf->log_item;
 }
 
-/* ---- getting them ------------------------------------------------------------------------------------------------ */
+/* ---- getting them -------------------------------------------------------------------------------------------- */
 
 /* The transaction's own buffer with these pieces, or NULL. */
 static struct buffer *find_joined(struct tx *tx, const struct buffer_map *maps, uint32_t map_count)
@@ -114,7 +114,7 @@ int tx_buffer_read(struct tx *tx, daddr_u64 daddr, uint32_t count, const struct 
 	return tx_buffer_read_maps(tx, &map, 1, type, out);
 }
 
-/* ---- changing them ----------------------------------------------------------------------------------------------- */
+/* ---- changing them ------------------------------------------------------------------------------------------- */
 
 /* The block is used again in the transaction that freed it: it is not cancelled after all. */
 static void revive(struct buffer_item *bip)
@@ -176,7 +176,7 @@ void tx_buffer_invalidate(struct tx *tx, struct buffer *buf)
 	tx_mark_dirty(tx, &bip->item);
 }
 
-/* ---- letting go -------------------------------------------------------------------------------------------------- */
+/* ---- letting go ---------------------------------------------------------------------------------------------- */
 
 bool tx_buffer_is_dirty(struct tx *tx, struct buffer *buf)
 {

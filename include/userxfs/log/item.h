@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * Log items: how something that lives in memory describes its changes to the log.  The log room knows bytes, order and
- * life cycle; what an item means is known only to its owner.  (XFS: xfs_log_item, xfs_item_ops.)
+ * Log items: how something that lives in memory describes its changes to the log.  The log room knows bytes, order
+ * and life cycle; what an item means is known only to its owner.  (XFS: xfs_log_item, xfs_item_ops.)
  *
  * Life of an item that is logged again and again (a buffer, an inode):
  *
@@ -51,36 +51,41 @@ struct log_item_ops {
 	uint16_t type;		/* XFS_LI_* */
 	/* The item stays joined, locked and clean when its transaction rolls (inodes).  Others but buffers leave. */
 	bool stays_at_roll;
-	/* Required.  Adds upper bounds of what .format will add to *regions and *bytes.  Nothing: the item is not logged. */
+	/*
+	 * Required.  Adds upper bounds of what .format will add to *regions and *bytes.  Nothing: the item is
+	 * not logged.
+	 */
 	void (*size)(struct log_item *item, uint32_t *regions, uint32_t *bytes);
 	/* Required.  Called with the object locked, inside tx_commit(); no failure, no blocking. */
 	void (*format)(struct log_item *item, struct log_region_writer *w);
-	/* Optional.  Called before .format of dirty items, may log more items of the same transaction.  An error makes the
-	 * commit fail (and shuts down).  Calls are in ascending order of .sort_key, so that buffers are locked in an order. */
+	/* Optional.  Called before .format of dirty items, may log more items of the same transaction.  An error
+	 * makes the commit fail (and shuts down).  Calls are in ascending order of .sort_key, so that buffers are
+	 * locked in an order. */
 	int (*precommit)(struct tx *tx, struct log_item *item);
 	/* Optional.  0 without. */
 	uint64_t (*sort_key)(const struct log_item *item);
-	/* Optional.  .pin: under a mutex of RANK_CHECKPOINT, when the item enters a checkpoint.  .unpin: once for each .pin,
-	 * the last call for that checkpoint: after .committed, or alone when @aborted (the checkpoint will never reach the
-	 * disk: shutdown).  May free the item. */
+	/* Optional.  .pin: under a mutex of RANK_CHECKPOINT, when the item enters a checkpoint.  .unpin: once for
+	 * each .pin, the last call for that checkpoint: after .committed, or alone when @aborted (the checkpoint
+	 * will never reach the disk: shutdown).  May free the item. */
 	void (*pin)(struct log_item *item);
 	void (*unpin)(struct log_item *item, bool aborted);
 	/* Required.  The transaction lets go: unlock the object unless the owner asked to keep it.  @dirty: it was
 	 * committed (or cancelled) dirty; @aborted: cancelled after a shutdown.  May free a clean or done item. */
 	void (*release)(struct log_item *item, bool dirty, bool aborted);
-	/* Optional.  The checkpoint that carries it is on disk at @lsn.  Returns the LSN under which to enter the tail
-	 * list (without: @lsn); 0: not at all (done items, which free themselves in .unpin).  Intents committed earlier in
-	 * the same checkpoint are in the tail list already. */
+	/* Optional.  The checkpoint that carries it is on disk at @lsn.  Returns the LSN under which to enter the
+	 * tail list (without: @lsn); 0: not at all (done items, which free themselves in .unpin).  Intents
+	 * committed earlier in the same checkpoint are in the tail list already. */
 	lsn_t (*committed)(struct log_item *item, lsn_t lsn);
-	/* Required for items that enter the tail list.  Called without locks by one thread at a time; the item cannot leave
-	 * the tail list under it (log_item_done() of other threads waits).  Must not block on locks (trylock and
-	 * LOG_PUSH_LOCKED), may read from the device.  Adds a buffer to @writes with buffer_queue_write().
-	 * After a shutdown (log_is_shutdown()) nothing is written: it attaches and queues as always, or, when it cannot,
-	 * drops the changes and calls log_item_done(). */
+	/* Required for items that enter the tail list.  Called without locks by one thread at a time; the item
+	 * cannot leave the tail list under it (log_item_done() of other threads waits).  Must not block on locks
+	 * (trylock and LOG_PUSH_LOCKED), may read from the device.  Adds a buffer to @writes with
+	 * buffer_queue_write(). After a shutdown (log_is_shutdown()) nothing is written: it attaches and queues as
+	 * always, or, when it cannot, drops the changes and calls log_item_done(). */
 	enum log_push_result (*push)(struct log_item *item, struct list *writes);
-	/* Optional.  A buffer this item was attached to has been written (@err 0), or its blocks are free and the log on
-	 * disk says so (@err 0), or it could not be written (@err; the item is pushed again).  Buffer locked.  After a
-	 * shutdown, -EIO: the last call; the changes are lost and the item must leave the tail list. */
+	/* Optional.  A buffer this item was attached to has been written (@err 0), or its blocks are free and the
+	 * log on disk says so (@err 0), or it could not be written (@err; the item is pushed again).  Buffer
+	 * locked. After a shutdown, -EIO: the last call; the changes are lost and the item must leave the tail
+	 * list. */
 	void (*written)(struct log_item *item, struct buffer *buf, int err);
 };
 
@@ -113,8 +118,8 @@ void log_item_init(struct log *log, struct log_item *item, const struct log_item
 /* Whether changes of it are in the checkpoint now being filled: what it says there replaces what it said before. */
 bool log_item_is_in_current_checkpoint(struct log_item *item);
 
-/* The object is clean on disk (or gone): leaves the tail list, the log's tail may move.  Harmless when not in it.  When it
- * returns no other thread is inside .push of @item, and the log does not touch it any more. */
+/* The object is clean on disk (or gone): leaves the tail list, the log's tail may move.  Harmless when not in it.
+ * When it returns no other thread is inside .push of @item, and the log does not touch it any more. */
 void log_item_done(struct log_item *item);
 /* Only if its LSN is still @lsn (it was not logged again meanwhile). */
 void log_item_done_at(struct log_item *item, lsn_t lsn);

@@ -8,13 +8,13 @@
  * log_tail_pass(); the oldest of them is the tail, and log space before it is free.
  *
  * Order on disk, for one checkpoint: write all records but the last, which still name the tail that the last durable
- * record names; sample the new tail; flush data and log devices (everything written home before that tail, all file data
- * written before the force and the first records are durable); write the last record, which names the new tail and holds
- * the commit, with FUA.  Only then items are unpinned, and the space before the new tail is free: a record never
- * overwrites what the last durable record still needs.
+ * record names; sample the new tail; flush data and log devices (everything written home before that tail, all file
+ * data written before the force and the first records are durable); write the last record, which names the new tail
+ * and holds the commit, with FUA.  Only then items are unpinned, and the space before the new tail is free: a
+ * record never overwrites what the last durable record still needs.
  *
- * Threads: none of its own.  Whoever waits for log space or for a checkpoint does the work if nobody else is doing it;
- * the volume's threads call the passes so that nobody usually has to.
+ * Threads: none of its own.  Whoever waits for log space or for a checkpoint does the work if nobody else is doing
+ * it; the volume's threads call the passes so that nobody usually has to.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,13 +40,13 @@ struct log_head {
 };
 
 /*
- * Finds head and tail on @dev (internal log: the data device, @off_bytes where the log starts).  Copes with torn tails.
- * -EFSCORRUPTED with a log line when it is no log of this volume (its UUID is checked).
+ * Finds head and tail on @dev (internal log: the data device, @off_bytes where the log starts).  Copes with torn
+ * tails. -EFSCORRUPTED with a log line when it is no log of this volume (its UUID is checked).
  */
 int log_find_head(struct device *dev, uint64_t off_bytes, const struct geometry *geo, struct log_head *out);
 
 struct log_options {
-	uint32_t record_bytes;		/* largest record, 32 KiB to 256 KiB; 0: 32 KiB, or the stripe unit of the log */
+	uint32_t record_bytes;		/* largest record, 32 KiB to 256 KiB; 0: 32 KiB, or the log's stripe unit */
 	uint64_t checkpoint_interval_ns; /* 0: 30 s */
 	bool read_only;			/* no record is ever written; tx_begin() gives -EROFS */
 };
@@ -79,7 +79,10 @@ uint64_t log_current_sequence(struct log *log);
 /* Passes.  Each does a bounded round and says whether there is more to do at once. */
 bool log_write_pass(struct log *log);		/* writes the checkpoint when it is large or old enough */
 bool log_tail_pass(struct log *log);		/* writes items home so that the tail keeps up with its target */
-/* Blocks until one of the passes has work, or the deadline.  Returns at once when the log is shut down or being quiesced. */
+/*
+ * Blocks until one of the passes has work, or the deadline.  Returns at once when the log is shut down or being
+ * quiesced.
+ */
 void log_wait_work(struct log *log, uint64_t deadline_ns);
 /* Wakes log_wait_work(). */
 void log_wake(struct log *log);

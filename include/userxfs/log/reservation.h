@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * How much log one transaction of each kind may need: the same worst cases as XFS, so that every log mkfs.xfs makes is
- * large enough.  Pure.  (XFS: xfs_trans_resv.c.)
+ * How much log one transaction of each kind may need: the same worst cases as XFS, so that every log mkfs.xfs makes
+ * is large enough.  Pure.  (XFS: xfs_trans_resv.c.)
  */
 #include <stdint.h>
 

@@ -31,8 +31,9 @@ struct tx_deltas {
 /* Told once what became of a transaction. */
 struct durable_callback {
 	struct list node;
-	/* Everything the transaction committed next is on stable storage; @aborted: it never will be.  Called without locks
-	 * but perhaps those of a thread that cancels a transaction; may take locks of RANK_SPACE; may free @cb. */
+	/* Everything the transaction committed next is on stable storage; @aborted: it never will be.  Called
+	 * without locks but perhaps those of a thread that cancels a transaction; may take locks of RANK_SPACE;
+	 * may free @cb. */
 	void (*run)(struct durable_callback *cb, bool aborted);
 };
 
@@ -63,8 +64,8 @@ void tx_cancel(struct tx *tx);
 /*
  * Commits the changes so far and goes on with @tx, with a fresh log reservation and the unused block reservation.
  * Items with .stays_at_roll stay joined and locked (clean); buffers are released unless tx_buffer_hold() was called,
- * which then stay joined, held and locked; everything else leaves.  What stays and is old in the log is logged again, so
- * that the log's tail can move on.  On error @tx is unusable except for tx_cancel().
+ * which then stay joined, held and locked; everything else leaves.  What stays and is old in the log is logged
+ * again, so that the log's tail can move on.  On error @tx is unusable except for tx_cancel().
  */
 int tx_roll(struct tx *tx);
 /* Runs the deferred work queued so far (rolling); @tx stays open. */
@@ -89,7 +90,10 @@ uint64_t tx_blocks_left(const struct tx *tx);
 int tx_reserve_more_blocks(struct tx *tx, uint64_t blocks);
 void tx_change_inode_counts(struct tx *tx, int64_t icount, int64_t ifree);
 
-/* Runs @cb when what @tx commits next (its commit or its next roll) is durable, or when the transaction is cancelled. */
+/*
+ * Runs @cb when what @tx commits next (its commit or its next roll) is durable, or when the transaction is
+ * cancelled.
+ */
 void tx_add_durable_callback(struct tx *tx, struct durable_callback *cb);
 
 /* Items other than buffers. */
@@ -104,7 +108,8 @@ void tx_unjoin(struct tx *tx, struct log_item *item);
  */
 int tx_buffer_get(struct tx *tx, daddr_u64 daddr, uint32_t count, struct buffer **out);
 int tx_buffer_get_maps(struct tx *tx, const struct buffer_map *maps, uint32_t map_count, struct buffer **out);
-int tx_buffer_read(struct tx *tx, daddr_u64 daddr, uint32_t count, const struct block_type *type, struct buffer **out);
+int tx_buffer_read(struct tx *tx, daddr_u64 daddr, uint32_t count, const struct block_type *type,
+		   struct buffer **out);
 int tx_buffer_read_maps(struct tx *tx, const struct buffer_map *maps, uint32_t map_count,
 			const struct block_type *type, struct buffer **out);
 /* Takes over a locked, referenced buffer. */
@@ -114,7 +119,10 @@ void tx_buffer_log(struct tx *tx, struct buffer *buf, uint32_t first_off, uint32
 void tx_buffer_log_all(struct tx *tx, struct buffer *buf);
 /* Written home at commit order but not logged: contents are described by another item (inode chunk creation). */
 void tx_buffer_set_ordered(struct tx *tx, struct buffer *buf);
-/* It holds inodes: recovery replays only unlinked pointers unless @is_new_chunk (XFS_BLF_INODE_BUF, INODE_ALLOC_BUF). */
+/*
+ * It holds inodes: recovery replays only unlinked pointers unless @is_new_chunk (XFS_BLF_INODE_BUF,
+ * INODE_ALLOC_BUF).
+ */
 void tx_buffer_set_inodes(struct tx *tx, struct buffer *buf, bool is_new_chunk);
 /* The block is being freed: logged as cancelled, never replayed, never written. */
 void tx_buffer_invalidate(struct tx *tx, struct buffer *buf);
@@ -126,11 +134,11 @@ void tx_buffer_unhold(struct tx *tx, struct buffer *buf);
 bool tx_buffer_is_dirty(struct tx *tx, struct buffer *buf);
 
 /*
- * Deferred work: steps that need a transaction of their own, with an intent in the log so that recovery finishes them.
- * (XFS: xfs_defer_ops.)
+ * Deferred work: steps that need a transaction of their own, with an intent in the log so that recovery finishes
+ * them. (XFS: xfs_defer_ops.)
  *
- * At commit: intents of all queued work are logged in the running transaction, it rolls, then each item is finished in
- * order with its done item, rolling between.  Work queued while finishing goes before the rest.
+ * At commit: intents of all queued work are logged in the running transaction, it rolls, then each item is finished
+ * in order with its done item, rolling between.  Work queued while finishing goes before the rest.
  */
 struct defer_item {
 	struct list node;	/* first member of the owner's struct */
@@ -145,8 +153,9 @@ struct defer_type {
 	struct log_item *(*create_intent)(struct tx *tx, struct list *items, uint32_t count);
 	/* Required when intents exist.  Logs the done item; the intent is released when it commits. */
 	struct log_item *(*create_done)(struct tx *tx, struct log_item *intent, uint32_t count);
-	/* Required.  Does one item and frees it, also when it fails.  -EAGAIN: not finished: item updated in place; the rest is logged as a
-	 * new intent, the transaction rolls, and it is called again.  *state: private to this intent, starts NULL. */
+	/* Required.  Does one item and frees it, also when it fails.  -EAGAIN: not finished: item updated in
+	 * place; the rest is logged as a new intent, the transaction rolls, and it is called again.  *state:
+	 * private to this intent, starts NULL. */
 	int (*finish_item)(struct tx *tx, struct log_item *done, struct defer_item *item, void **state);
 	void (*finish_cleanup)(struct tx *tx, void *state, int err);
 	/* Required.  After a shutdown. */

@@ -29,7 +29,8 @@ struct test_block {
 	uint32_t pad;
 };
 
-static inline const char *test_block_verify(const struct geometry *geo, const void *data, size_t bytes, daddr_u64 daddr)
+static inline const char *test_block_verify(const struct geometry *geo, const void *data, size_t bytes,
+					    daddr_u64 daddr)
 {
 	const struct test_block *b = data;
 
@@ -46,7 +47,8 @@ static const struct block_type test_type = {
 	.verify = test_block_verify,
 };
 
-static inline const char *any_block_verify(const struct geometry *geo, const void *data, size_t bytes, daddr_u64 daddr)
+static inline const char *any_block_verify(const struct geometry *geo, const void *data, size_t bytes,
+					    daddr_u64 daddr)
 {
 	return NULL;
 }

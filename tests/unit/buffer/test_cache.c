@@ -200,7 +200,8 @@ static void recently_used_outlives_the_rest(void **state)
 
 static void pieces_are_one_piece_of_memory(void **state)
 {
-	struct buffer_map maps[] = { { 80, 8 }, { 16, 8 }, { 48, 8 } }, others[] = { { 80, 8 }, { 24, 8 }, { 48, 8 } };
+	struct buffer_map maps[] = { { 80, 8 }, { 16, 8 }, { 48, 8 } };
+	struct buffer_map others[] = { { 80, 8 }, { 24, 8 }, { 48, 8 } };
 	struct fixture f;
 	struct buffer *a, *b;
 

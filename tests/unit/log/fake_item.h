@@ -130,8 +130,8 @@ static const struct log_item_ops precommit_ops __attribute__((unused)) = {
 	.release = fake_release,
 };
 
-static inline void fake_init(struct fixture *fixture, struct fake_item *f, const struct log_item_ops *ops, uint32_t bytes,
-			     char letter)
+static inline void fake_init(struct fixture *fixture, struct fake_item *f, const struct log_item_ops *ops,
+			     uint32_t bytes, char letter)
 {
 	*f = (struct fake_item){ .bytes = bytes, .letter = letter };
 	log_item_init(fixture->log, &f->item, ops);

@@ -58,13 +58,12 @@ static inline uint64_t fixture_log_off(const struct fixture *f)
 	return f->log_path ? 0 : fsblk_to_bytes(&f->geo, f->geo.log_start);
 }
 
-/* Starts journaling; the log must be clean. */
-static inline void fixture_mount(struct fixture *f, const struct log_options *options)
+/* Starts journaling on the open devices; the log must be clean. */
+static inline void fixture_start(struct fixture *f, const struct log_options *options)
 {
 	struct log_options defaults = { .record_bytes = 0 };
 	char sb[4096], why[256];
 
-	fixture_open(f);
 	assert_int_equal(device_read(f->dev, 0, sb, sizeof(sb)), 0);
 	if (geometry_decode(sb, sizeof(sb), f->dev->size_bytes, &f->geo, why, sizeof(why)) != GEOMETRY_OK)
 		fail_msg("%s", why);
@@ -73,6 +72,12 @@ static inline void fixture_mount(struct fixture *f, const struct log_options *op
 	assert_int_equal(f->head.state, LOG_CLEAN);
 	assert_int_equal(log_create(f->cache, f->log_dev, fixture_log_off(f), &f->geo, &f->head, f->space, f,
 				    options ? options : &defaults, &f->log), 0);
+}
+
+static inline void fixture_mount(struct fixture *f, const struct log_options *options)
+{
+	fixture_open(f);
+	fixture_start(f, options);
 }
 
 static inline void fixture_close(struct fixture *f)
@@ -133,7 +138,7 @@ static inline void fixture_remove(struct fixture *f)
 		image_remove(f->log_path);
 }
 
-/* ---- transactions ------------------------------------------------------------------------------------------------ */
+/* ---- transactions -------------------------------------------------------------------------------------------- */
 
 static inline struct tx *fixture_begin(struct fixture *f)
 {
@@ -176,7 +181,8 @@ static inline void fixture_set_label(struct fixture *f, struct tx *tx, const cha
 static inline void fixture_log_ag(struct fixture *f, struct tx *tx, unsigned agno)
 {
 	static const struct block_type *const headers[] = { &block_agf, &block_agi, &block_agfl };
-	struct buffer *agf = fixture_read(f, tx, agno, 1, &block_agf), *agi = fixture_read(f, tx, agno, 2, &block_agi), *buf;
+	struct buffer *agf = fixture_read(f, tx, agno, 1, &block_agf);
+	struct buffer *agi = fixture_read(f, tx, agno, 2, &block_agi), *buf;
 	const struct xfs_agf *a = agf->data;
 	const struct xfs_agi *i = agi->data;
 	struct {
@@ -221,7 +227,7 @@ static inline void fixture_commit_label(struct fixture *f, const char *label)
 	assert_int_equal(tx_commit(tx), 0);
 }
 
-/* ---- oracles ----------------------------------------------------------------------------------------------------- */
+/* ---- oracles ------------------------------------------------------------------------------------------------- */
 
 static inline const char *log_argument(const struct fixture *f)
 {
@@ -234,28 +240,39 @@ static inline const char *log_argument(const struct fixture *f)
 /* The label on disk is @label. */
 static inline void assert_label(struct fixture *f, const char *label)
 {
-	assert_int_equal(image_shell("xfs_db -r %s -c 'sb 0' -c 'p fname' %s | grep -q '\"%s'", log_argument(f), f->path,
-				     label), 0);
+	assert_int_equal(image_shell("xfs_db -r %s -c 'sb 0' -c 'p fname' %s | grep -q '\"%s'", log_argument(f),
+				     f->path, label), 0);
 }
 
 static inline void assert_repair_clean(struct fixture *f)
 {
-	assert_int_equal(image_shell("xfs_repair -n %s %s >%s.check 2>&1 || { cat %s.check; rm -f %s.check; exit 1; }; "
+	assert_int_equal(image_shell("xfs_repair -n %s %s >%s.check 2>&1 || { cat %s.check; rm %s.check; exit 1; }; "
 				     "! grep -i 'dirty log\\|ERROR' %s.check; r=$?; rm -f %s.check; exit $r",
 				     log_argument(f), f->path, f->path, f->path, f->path, f->path, f->path), 0);
 }
 
-/* Has the kernel mount it, which must (not) recover its log, and unmount it. */
-static inline void kernel_mount(struct fixture *f, bool recovers)
+/* Has the kernel mount it, which must (0: not; 1; 2: may) recover its log, and unmount it. */
+static inline void kernel_mount_may(struct fixture *f, unsigned recovers)
 {
 	assert_int_equal(image_shell(
 		"m=$(mktemp -d); log=%s; d=; l=\n"
 		"end() { umount $m 2>/dev/null; for i in $d $l; do losetup -d $i; done; rmdir $m; }\n"
-		"d=$(losetup -f --show %s) && { [ -z \"$log\" ] || l=$(losetup -f --show $log); } || { end; exit 1; }\n"
+		"d=$(losetup -f --show %s) && { [ -z \"$log\" ] || l=$(losetup -f --show $log); } || "
+		"{ end; exit 1; }\n"
 		"mount -t xfs -o nouuid${l:+,logdev=$l} $d $m || { dmesg | tail -20; end; exit 1; }\n"
 		"ls $m >/dev/null; umount $m; n=${d#/dev/}\n"
 		"found=$(dmesg | grep \"XFS ($n)\" | tac | sed '/Mounting V5/q' | grep -c 'Starting recovery')\n"
-		"end; [ \"$found\" = %d ]\n", f->log_path ? f->log_path : "", f->path, recovers), 0);
+		"end; [ 2 = %u -o \"$found\" = %u ]\n", f->log_path ? f->log_path : "", f->path, recovers, recovers), 0);
+}
+
+static inline void kernel_mount(struct fixture *f, bool recovers)
+{
+	kernel_mount_may(f, recovers);
+}
+
+static inline void kernel_recover(struct fixture *f)
+{
+	kernel_mount_may(f, 2);
 }
 
 static inline bool may_mount(void)

@@ -235,7 +235,7 @@ static void block_is_sealed_with_the_lsn_of_its_checkpoint(void **state)
 	teardown(&f);
 }
 
-/* ---- freed blocks ------------------------------------------------------------------------------------------------ */
+/* ---- freed blocks -------------------------------------------------------------------------------------------- */
 
 static struct buffer *make_and_free(struct fixture *f, struct fake_item *attached)
 {
@@ -392,7 +392,7 @@ static void attached_items_are_told_of_the_write(void **state)
 	teardown(&f);
 }
 
-/* ---- new inode chunks -------------------------------------------------------------------------------------------- */
+/* ---- new inode chunks ---------------------------------------------------------------------------------------- */
 
 static void ordered_buffer_goes_home_without_being_logged(void **state)
 {
@@ -424,7 +424,10 @@ static void ordered_buffer_goes_home_without_being_logged(void **state)
 	teardown_unchecked(&f);
 }
 
-/* The item that describes the chunk must stay in the log until the chunk is home, whatever is logged of it meanwhile. */
+/*
+ * The item that describes the chunk must stay in the log until the chunk is home, whatever is logged of it
+ * meanwhile.
+ */
 static void new_chunk_keeps_its_first_place_in_the_log(void **state)
 {
 	struct fake_item described;

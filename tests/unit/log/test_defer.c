@@ -18,7 +18,7 @@ static void note(const char *format, ...)
 	va_end(ap);
 }
 
-/* ---- a type of work ---------------------------------------------------------------------------------------------- */
+/* ---- a type of work ------------------------------------------------------------------------------------------ */
 
 struct work {
 	struct defer_item item;
@@ -198,9 +198,9 @@ static int compare(const struct defer_item *a, const struct defer_item *b)
 }
 
 static const struct defer_type test_type = {
-	.name = "test", .max_items = 2, .compare = compare, .create_intent = create_intent, .create_done = create_done,
-	.finish_item = finish_item, .finish_cleanup = finish_cleanup, .cancel_item = cancel_item,
-	.abort_intent = abort_intent,
+	.name = "test", .max_items = 2, .compare = compare,
+	.create_intent = create_intent, .create_done = create_done, .finish_item = finish_item,
+	.finish_cleanup = finish_cleanup, .cancel_item = cancel_item, .abort_intent = abort_intent,
 };
 
 static struct log_item *no_intent(struct tx *tx, struct list *items, uint32_t count)
@@ -212,7 +212,7 @@ static const struct defer_type plain_type = {
 	.name = "plain", .create_intent = no_intent, .finish_item = finish_item, .cancel_item = cancel_item,
 };
 
-/* ---- tests ------------------------------------------------------------------------------------------------------- */
+/* ---- tests --------------------------------------------------------------------------------------------------- */
 
 static void setup(struct fixture *f)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What is written to the log, as others read it: the kernel recovers it, xfs_logprint prints it, xfs_repair agrees. */
+/*
+ * What is written to the log, as others read it: the kernel recovers it, xfs_logprint prints it, xfs_repair
+ * agrees.
+ */
 #include "fixture.h"
 
 #include "log/internal.h"

@@ -9,9 +9,9 @@ static const struct {
 	unsigned type;
 } rows[] = {
 #define ROW(name, type) { #name, offsetof(struct tx_reservations, name), type }
-	ROW(write, 0), ROW(truncate, 1), ROW(rename, 2), ROW(link, 3), ROW(remove, 4), ROW(symlink, 5), ROW(create, 6),
-	ROW(create_tmpfile, 7), ROW(mkdir, 8), ROW(inode_free, 9), ROW(inode_change, 10), ROW(attr_add_fork, 12),
-	ROW(attr_remove, 17), ROW(superblock, 24),
+	ROW(write, 0), ROW(truncate, 1), ROW(rename, 2), ROW(link, 3), ROW(remove, 4), ROW(symlink, 5),
+	ROW(create, 6), ROW(create_tmpfile, 7), ROW(mkdir, 8), ROW(inode_free, 9), ROW(inode_change, 10),
+	ROW(attr_add_fork, 12), ROW(attr_remove, 17), ROW(superblock, 24),
 #undef ROW
 };
 
@@ -28,8 +28,8 @@ static void read_geometry(const char *path, struct geometry *geo)
 }
 
 /*
- * @exact: equal.  Else at least as large: newer versions of XFS think the reverse mapping tree of a volume with shared
- * blocks one level higher than the xfs_db that is asked.
+ * @exact: equal.  Else at least as large: newer versions of XFS think the reverse mapping tree of a volume with
+ * shared blocks one level higher than the xfs_db that is asked.
  */
 static void compare_with_xfs_db(const char *mkfs_args, bool exact)
 {
@@ -82,7 +82,8 @@ static void reservations_equal_xfs_ones(void **state)
 static void smallest_log_is_large_enough(void **state)
 {
 	static const char *const args[] = {
-		"", "-b size=1024", "-m rmapbt=1,reflink=1", "-l su=64k,version=2", "-s size=4096", "-n size=64k -m rmapbt=1",
+		"", "-b size=1024", "-m rmapbt=1,reflink=1", "-l su=64k,version=2", "-s size=4096",
+		"-n size=64k -m rmapbt=1",
 		"-i size=1024 -b size=2048",
 	};
 
@@ -93,7 +94,8 @@ static void smallest_log_is_large_enough(void **state)
 
 		/* mkfs.xfs refuses what is too small. */
 		for (mib = 1; mib < 128; mib++) {
-			if (image_shell("mkfs.xfs --unsupported -q -f -d agcount=2 %s -l size=%um %s >/dev/null 2>&1", args[i], mib, path) == 0)
+			if (image_shell("mkfs.xfs --unsupported -q -f -d agcount=2 %s -l size=%um %s >/dev/null 2>&1",
+					args[i], mib, path) == 0)
 				break;
 		}
 		assert_true(mib < 128);

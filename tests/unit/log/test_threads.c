@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Many threads on a small log: they wait for space, roll with locks held, force and push, and nothing that was forced is
- * lost.  Every transaction makes the number in the volume's label one larger.
+ * Many threads on a small log: they wait for space, roll with locks held, force and push, and nothing that was
+ * forced is lost.  Every transaction makes the number in the volume's label one larger.
  */
 #include <stdatomic.h>
 
@@ -146,7 +146,8 @@ static uint32_t number_on_disk(void)
 static void make_small(void)
 {
 	fixture_make(&fixture, 300 << 20, "");
-	assert_int_equal(image_shell("mkfs.xfs --unsupported -q -f -K -L n0 -l size=6m %s 2>/dev/null", fixture.path), 0);
+	assert_int_equal(image_shell("mkfs.xfs --unsupported -q -f -K -L n0 -l size=6m %s 2>/dev/null",
+				     fixture.path), 0);
 }
 
 static void check_complete(unsigned pass_threads)

@@ -30,7 +30,7 @@ static void teardown_unchecked(struct fixture *f)
 	fixture_remove(f);
 }
 
-/* ---- life of items ----------------------------------------------------------------------------------------------- */
+/* ---- life of items ------------------------------------------------------------------------------------------- */
 
 static void item_goes_through_its_states(void **state)
 {
@@ -171,7 +171,7 @@ static void precommit_hooks_run_in_order_of_their_keys(void **state)
 	teardown(&f);
 }
 
-/* ---- cancelling -------------------------------------------------------------------------------------------------- */
+/* ---- cancelling ---------------------------------------------------------------------------------------------- */
 
 static void clean_transaction_can_be_cancelled(void **state)
 {
@@ -320,7 +320,7 @@ static void metadata_that_cannot_be_written_at_the_end_shut_down(void **state)
 	fixture_remove(&f);
 }
 
-/* ---- rolling ----------------------------------------------------------------------------------------------------- */
+/* ---- rolling ------------------------------------------------------------------------------------------------- */
 
 static void roll_keeps_what_stays_and_lets_go_of_the_rest(void **state)
 {
@@ -382,7 +382,7 @@ static void chain_gets_a_new_reservation_at_every_roll(void **state)
 	teardown(&f);
 }
 
-/* ---- blocks and counters ----------------------------------------------------------------------------------------- */
+/* ---- blocks and counters ------------------------------------------------------------------------------------- */
 
 static int64_t free_blocks, freed, icounts;
 
@@ -446,7 +446,7 @@ static void blocks_are_reserved_used_and_given_back(void **state)
 	teardown(&f);
 }
 
-/* ---- durability -------------------------------------------------------------------------------------------------- */
+/* ---- durability ---------------------------------------------------------------------------------------------- */
 
 static unsigned runs, aborted_runs;
 

@@ -67,11 +67,10 @@ static void count_ring(struct tx *tx, struct ag *ag, struct buffer *buf, int by,
 	agf_log(tx, buf, fields | XFS_AGF_FLCOUNT);
 }
 
-int agfl_take(struct tx *tx, struct ag *ag, struct buffer *buf, agblk_t *out, bool for_btree)
+int agfl_first(struct tx *tx, struct ag *ag, struct buffer *buf, agblk_t *out)
 {
 	struct xfs_agf *agf = buf->data;
 	struct buffer *agfl;
-	uint32_t first;
 	agblk_t agblk;
 	int err;
 
@@ -85,20 +84,31 @@ int agfl_take(struct tx *tx, struct ag *ag, struct buffer *buf, agblk_t *out, bo
 	err = read_agfl(tx, ag, &agfl);
 	if (err)
 		return err;
-	first = be32_to_cpu(agf->agf_flfirst);
-	agblk = be32_to_cpu(ring_slots(agfl)[first]);
+	agblk = be32_to_cpu(ring_slots(agfl)[be32_to_cpu(agf->agf_flfirst)]);
 	if (!tx_buffer_is_dirty(tx, agfl))
 		tx_buffer_release(tx, agfl);
 	if (!geometry_is_valid_agblk(ag->space->geo, ag->agno, agblk)) {
 		msg_error("AG %u: block %u in its AGFL is impossible", ag->agno, agblk);
 		return -EFSCORRUPTED;
 	}
-	agf->agf_flfirst = cpu_to_be32(ring_next(ag->space->geo, first));
-	count_ring(tx, ag, buf, -1, for_btree, XFS_AGF_FLFIRST);
-	if (for_btree) {
+	*out = agblk;
+	return 0;
+}
+
+int agfl_take(struct tx *tx, struct ag *ag, struct buffer *buf, agblk_t *out, bool for_btree)
+{
+	struct xfs_agf *agf = buf->data;
+	agblk_t agblk;
+	int err;
+
+	err = agfl_first(tx, ag, buf, &agblk);
+	if (!err && agblk != AGBLK_NONE && for_btree)
 		err = busy_reuse(ag, agblk, 1);
-		if (err)
-			return err;
+	if (err)
+		return err;
+	if (agblk != AGBLK_NONE) {
+		agf->agf_flfirst = cpu_to_be32(ring_next(ag->space->geo, be32_to_cpu(agf->agf_flfirst)));
+		count_ring(tx, ag, buf, -1, for_btree, XFS_AGF_FLFIRST);
 	}
 	*out = agblk;
 	return 0;

@@ -65,28 +65,37 @@ int alloc_finish(struct alloc *a, struct free_extent whole, agblk_t start, uint3
 	return 0;
 }
 
+/* What a tree had in the block must not be written over the file's data. */
+static int forget_block(struct alloc *a, agblk_t agblk)
+{
+	const struct geometry *geo = a->ag->space->geo;
+	struct buffer *buf;
+	int err;
+
+	err = tx_buffer_get(a->tx, agblk_to_daddr(geo, a->ag->agno, agblk), geo->block_bytes >> SECTOR_UNIT_LOG,
+			    &buf);
+	if (!err)
+		tx_buffer_invalidate(a->tx, buf);
+	return err;
+}
+
 /* A block of the AGFL becomes an ordinary one. */
 static int take_from_agfl(struct alloc *a)
 {
 	agblk_t agblk;
 	int err;
 
-	err = agfl_take(a->tx, a->ag, a->agf, &agblk, false);
+	err = agfl_first(a->tx, a->ag, a->agf, &agblk);
 	if (err || agblk == AGBLK_NONE)
 		return err;
-	if (a->is_user_data) {
-		struct buffer *buf;
-
-		err = busy_wait(a->ag, agblk, 1);
-		/* What a tree had there must not be written over the file's data. */
-		if (!err)
-			err = tx_buffer_get(a->tx, agblk_to_daddr(a->ag->space->geo, a->ag->agno, agblk),
-					    a->ag->space->geo->block_bytes >> SECTOR_UNIT_LOG, &buf);
-		if (!err)
-			tx_buffer_invalidate(a->tx, buf);
-	} else {
-		err = busy_reuse(a->ag, agblk, 1);
-	}
+	err = a->is_user_data ? busy_wait(a->ag, agblk, 1) : busy_reuse(a->ag, agblk, 1);
+	/* This transaction has freed it itself: it is as good as not there. */
+	if (err == -EAGAIN)
+		return 0;
+	if (!err)
+		err = agfl_take(a->tx, a->ag, a->agf, &agblk, false);
+	if (!err && a->is_user_data)
+		err = forget_block(a, agblk);
 	if (!err)
 		err = rmap_remove(a->tx, a->ag, a->agf, agblk, 1, &rmap_owner_ag);
 	if (err)

@@ -94,6 +94,8 @@ int alloc_by_size(struct alloc *a);
 int alloc_near(struct alloc *a);
 int alloc_exact(struct alloc *a);
 
+/* agfl.c: the block that agfl_take() would take; AGBLK_NONE: the AGFL is empty. */
+int agfl_first(struct tx *tx, struct ag *ag, struct buffer *agf, agblk_t *out);
 /* agfl.c: for ag_verify(); @seen: a byte for each block, not 0 when it is free. */
 int agfl_verify(struct ag *ag, struct buffer *agf, uint8_t *seen);
 /* agfl.c: brings the AGFL to its minimum for @a and says whether the AG has room for it: .agf is NULL if not. */

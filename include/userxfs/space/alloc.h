@@ -53,7 +53,8 @@ struct alloc_request {
 int space_alloc(struct tx *tx, struct space *space, struct alloc_request *req);
 
 /*
- * Frees blocks now; the AGF is locked by this transaction or comes in order.  The blocks are busy until it is on disk.
+ * Frees blocks now; the AGF is locked by this transaction or comes in order.  The blocks are busy until that is on
+ * disk.
  * -EAGAIN: in a full AG, only what this transaction itself has freed is left for the AGFL; it has to roll first.
  */
 int space_free(struct tx *tx, struct space *space, struct fsblk start, uint32_t count, const struct rmap_owner *owner,

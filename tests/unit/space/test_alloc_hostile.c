@@ -210,8 +210,8 @@ static void damaged_free_space_is_survived(void **state)
 		vol.path = path;
 		assert_int_equal(device_open(path, &options, &vol.dev), 0);
 		assert_int_equal(device_read(vol.dev, 0, sb, XFS_MAX_SECTORSIZE), 0);
-		assert_int_equal(geometry_decode(sb, XFS_MAX_SECTORSIZE, vol.dev->size_bytes, &vol.geo, why, sizeof(why)),
-				 GEOMETRY_OK);
+		assert_int_equal(geometry_decode(sb, XFS_MAX_SECTORSIZE, vol.dev->size_bytes, &vol.geo, why,
+						 sizeof(why)), GEOMETRY_OK);
 		device_close(vol.dev);
 		mem_free(sb);
 		try_damaged();

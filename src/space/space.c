@@ -86,6 +86,11 @@ struct buffer_cache *space_cache(struct space *space)
 	return space->cache;
 }
 
+uint32_t space_max_extent_blocks(struct space *space)
+{
+	return space->ag_max_usable;
+}
+
 const struct geometry *space_geometry(struct space *space)
 {
 	return space->geo;

@@ -99,6 +99,8 @@ struct ag *space_ag(struct space *space, agno_t agno);
 struct log *space_log(struct space *space);
 struct buffer_cache *space_cache(struct space *space);
 const struct geometry *space_geometry(struct space *space);
+/* The most blocks that one allocation can ever give (XFS: m_ag_max_usable). */
+uint32_t space_max_extent_blocks(struct space *space);
 
 /* For log_create(). */
 extern const struct tx_space_ops space_tx_ops;

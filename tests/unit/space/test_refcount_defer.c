@@ -351,6 +351,66 @@ static void leftover_staging_blocks_are_freed(void **state)
 	mounted_check_and_remove();
 }
 
+/* Allocates, maps and shares; the first error. */
+static int try_map_and_share(void)
+{
+	struct alloc_request req = {
+		.how = ALLOC_NEAR_THIS_AG, .target = fsblk_make(&vol.geo, 0, 100), .min_count = 1, .max_count = 20,
+		.owner = done_by_caller, .is_user_data = true,
+	};
+	struct extent ext = { .off = 7, .state = EXTENT_WRITTEN };
+	struct tx *tx = begin(40);
+	int err;
+
+	err = space_alloc(tx, vol.space, &req);
+	if (err) {
+		tx_cancel(tx);
+		return err;
+	}
+	ext.start = req.start;
+	ext.count = req.count;
+	rmap_map_deferred(tx, vol.space, vol.geo.root, false, true, &ext);
+	refcount_increase_deferred(tx, vol.space, &ext);
+	return tx_commit(tx);
+}
+
+/* Records that cannot be and roots that lead nowhere: an error, and the volume stops.  The checksums are right. */
+static void lying_trees_are_refused(void **state)
+{
+#define RMAPBT "-c 'agf 0' -c 'addr rmaproot' -c 'write -d "
+#define REFCNTBT "-c 'agf 0' -c 'addr refcntroot' -c 'write -d "
+	static const char *const lies[] = {
+		RMAPBT "level 1'",
+		RMAPBT "recs[7].blockcount 0'",
+		RMAPBT "recs[7].blockcount 0xfffffff'",
+		RMAPBT "recs[7].owner 0'",
+		RMAPBT "recs[7].owner 0xfffffffffffffff0'",
+		RMAPBT "recs[7].offset 5'",
+		REFCNTBT "numrecs 1'",
+		REFCNTBT "numrecs 300'",
+		REFCNTBT "numrecs 1' " REFCNTBT "recs[1].startblock 50' " REFCNTBT "recs[1].blockcount 0xfffffff' "
+			 REFCNTBT "recs[1].refcount 2'",
+		REFCNTBT "numrecs 1' " REFCNTBT "recs[1].startblock 50' " REFCNTBT "recs[1].blockcount 10' "
+			 REFCNTBT "recs[1].refcount 1'",
+		REFCNTBT "level 1'",
+	};
+
+	for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		int err;
+
+		vol.path = image_create(320 * MIB, "-d agcount=2 -m rmapbt=1,reflink=1");
+		if (image_shell("xfs_db -x %s %s >/dev/null", lies[i], vol.path) != 0)
+			fail_msg("%s: refused by xfs_db", lies[i]);
+		mounted_open();
+		err = try_map_and_share();
+		if (err != -EFSCORRUPTED && err != -EFSBADCRC)
+			fail_msg("%s: gives %d", lies[i], err);
+		mounted_abandon();
+		image_remove(vol.path);
+		vol.path = NULL;
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
@@ -362,6 +422,7 @@ int main(void)
 		TEST(the_kernel_recovers_what_was_logged),
 		TEST(a_long_decrease_goes_on_in_several_transactions),
 		TEST(leftover_staging_blocks_are_freed),
+		TEST(lying_trees_are_refused),
 	};
 
 	return cmocka_run_group_tests_name("refcount_defer", tests, NULL, NULL);

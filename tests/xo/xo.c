@@ -74,12 +74,19 @@ uint64_t xo_free_blocks(struct xo *xo)
 
 void xo_settle(struct xo *xo)
 {
+	struct pagecache_counts counts;
+
 	if (!xo->options.without_threads) {
 		clock_sleep_ns(300 * 1000000ull);
 		return;
 	}
-	while (volume_pass(xo->vol))
-		;
+	do {
+		while (volume_pass(xo->vol))
+			;
+		pagecache_counts(xo->vol->pages, &counts);
+		if (counts.writeback_bytes)
+			clock_sleep_ns(1000000);
+	} while (counts.writeback_bytes);
 }
 
 /* ---- commands ---- */
@@ -108,8 +115,11 @@ static void run_open(struct xo *xo, char **arg, const char *line)
 {
 	const char *flags = arg[2] ? arg[2] : "";
 	const char *slash = strrchr(arg[1], '/');
-	int err = xo_open(xo, xo_current(xo), arg[1], flags);
+	int err;
 
+	if (xo_current(xo)->inode)
+		xo_close(xo_current(xo));
+	err = xo_open(xo, xo_current(xo), arg[1], flags);
 	if (err)
 		xo_print_result(line, err, 0);
 	else

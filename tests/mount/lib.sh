@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Shared by the scripts in this folder: a work directory of its own for each run, images, mounts by userxfs and by the kernel,
+# checks, and cleaning up whatever happens.
+#
+# A script sources this, then states what it does with the helpers below.  It runs with "set -e": the first command that fails
+# fails the test.  Environment: USERXFS, the daemon (default: that of build/release); TMPDIR, where images go (/var/tmp).
+
+set -Eeuo pipefail
+trap 'echo "$(basename "${BASH_SOURCE[0]}"), line $LINENO: $BASH_COMMAND: status $?" >&2' ERR
+export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+umask 022
+
+tests_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+project_dir=$(cd "$tests_dir/../.." && pwd)
+: "${USERXFS:=$project_dir/build/release/src/fuse/userxfs}"
+python=/usr/bin/python3
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/userxfs-mount.XXXXXX")
+
+# Reports of sanitizers go to files: a daemon in the background has no stderr.
+export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1}:log_path=$work/sanitizer"
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}:log_path=$work/sanitizer"
+
+declare -A daemon_of=()			# mountpoint -> pid of the daemon that serves it
+background_pids=()			# of start_background
+
+say()
+{
+	echo "--- $*"
+}
+
+fail()
+{
+	echo "FAILED: $*"
+	exit 1
+}
+
+# skip REASON: the last line of output says which prerequisite is missing.
+skip()
+{
+	echo "$*"
+	exit 77
+}
+
+is_root()
+{
+	[ "$(id -u)" = 0 ]
+}
+
+need_root()
+{
+	is_root || skip "needs root: $*"
+}
+
+need_command()
+{
+	local command
+	for command; do
+		command -v "$command" >/dev/null || skip "needs $command"
+	done
+}
+
+# Kernel mounts of XFS images; as root they must work.
+need_kernel_xfs()
+{
+	need_root "mounts XFS in the kernel, through a loop device"
+}
+
+is_sanitized()
+{
+	case $USERXFS in
+	*asan*) return 0 ;;
+	*) return 1 ;;
+	esac
+}
+
+# expect WHAT WANTED GOT
+expect()
+{
+	[ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
+}
+
+# fails_with TEXT COMMAND...: the command fails and its stderr contains TEXT.
+fails_with()
+{
+	local text=$1 out
+	shift
+	if out=$("$@" 2>&1 >/dev/null); then
+		fail "'$*' succeeded; it should fail with '$text'"
+	fi
+	[[ $out == *"$text"* ]] || fail "'$*' said '$out', not '$text'"
+}
+
+# wait_until SECONDS WHAT COMMAND...
+wait_until()
+{
+	local deadline=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@"; do
+		[ $SECONDS -lt $deadline ] || fail "waited in vain until $what"
+		sleep 0.05
+	done
+}
+
+start_background()
+{
+	"$@" &
+	background_pids+=($!)
+}
+
+# ---- images ----
+
+# make_image NAME SIZE [MKFS OPTION...]: $work/NAME, whose root directory belongs to who runs the test.
+make_image()
+{
+	local image=$work/$1 size=$2 proto=$work/$1.proto
+	shift 2
+	printf 'boot\n0 0\nd--755 %d %d\n$\n' "$(id -u)" "$(id -g)" >"$proto"
+	truncate -s "$size" "$image"
+	mkfs.xfs -q -f -K -p "$proto" "$@" "$image" >"$work/mkfs.out" 2>&1 || fail "mkfs.xfs $* $image: $(head -n 1 "$work/mkfs.out")"
+	rm -f "$proto"
+}
+
+# check_image IMAGE [XFS_REPAIR OPTION...]: nothing to repair, a clean log, right counters.
+check_image()
+{
+	local image=$1 log=$work/repair.log
+	shift
+	if ! xfs_repair -n "$@" "$image" >"$log" 2>&1 ||
+		grep -qE 'ALERT|^sb_(icount|ifree|fdblocks|frextents)|^agf_|^agi_|would have|would (reset|clear|correct|junk)' "$log"; then
+		cat "$log"
+		fail "xfs_repair -n $image is not content"
+	fi
+}
+
+# ---- mounting with userxfs ----
+
+is_mountpoint()
+{
+	mountpoint -q "$1"
+}
+
+pid_ended()
+{
+	# A zombie has ended too: wait collects it.
+	[ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+}
+
+mounted_or_ended()
+{
+	pid_ended "$2" || is_mountpoint "$1"
+}
+
+# mount_userxfs IMAGE DIR [OPTIONS]: in the foreground of a background job, so that its log and exit status are ours.
+mount_userxfs()
+{
+	local image=$1 dir=$2 options=${3:-} log
+	mkdir -p "$dir"
+	log=$work/$(basename "$dir").log
+	"$USERXFS" -f ${options:+-o "$options"} "$image" "$dir" >>"$log" 2>&1 &
+	daemon_of[$dir]=$!
+	wait_until 60 "$dir is mounted" mounted_or_ended "$dir" "${daemon_of[$dir]}"
+	if pid_ended "${daemon_of[$dir]}"; then
+		cat "$log"
+		unset "daemon_of[$dir]"
+		return 1
+	fi
+	# Answered only when the kernel and the daemon have agreed on the protocol.
+	stat -f "$dir" >/dev/null
+}
+
+show_stacks()
+{
+	local task
+	for task in "/proc/$1"/task/*; do
+		echo "thread $(cat "$task/comm") in $(cat "$task/wchan" 2>/dev/null)"
+	done
+	if command -v gdb >/dev/null; then
+		gdb -p "$1" -batch -ex 'thread apply all bt 25' 2>/dev/null | grep -E '^(#|Thread)' || true
+	fi
+}
+
+# wait_daemon DIR: the daemon of DIR has flushed everything and ended well.
+wait_daemon()
+{
+	local dir=$1 pid=${daemon_of[$1]} status=0 deadline=$((SECONDS + 120))
+	until pid_ended "$pid"; do
+		if [ $SECONDS -ge $deadline ]; then
+			show_stacks "$pid"
+			fail "the daemon of $dir (pid $pid) does not end"
+		fi
+		sleep 0.02
+	done
+	wait "$pid" || status=$?
+	unset "daemon_of[$dir]"
+	if [ $status != 0 ]; then
+		cat "$work/$(basename "$dir").log"
+		check_sanitizers
+		fail "the daemon of $dir ended with status $status"
+	fi
+	check_sanitizers
+}
+
+unmount_only()
+{
+	if is_root; then
+		umount -i "$1"
+	else
+		fusermount3 -u "$1"
+	fi
+}
+
+unmount_userxfs()
+{
+	unmount_only "$1" || { fuser -vm "$1" || true; fail "cannot unmount $1"; }
+	wait_daemon "$1"
+}
+
+# A sanitizer that found something has written a file; nothing else makes one.
+check_sanitizers()
+{
+	local file
+	for file in "$work"/sanitizer.*; do
+		[ -e "$file" ] || continue
+		head -n 120 "$file"
+		fail "a sanitizer complains"
+	done
+}
+
+# ---- mounting with the kernel ----
+
+# mount_kernel IMAGE DIR [OPTIONS]
+mount_kernel()
+{
+	mkdir -p "$2"
+	mount -t xfs -o "loop${3:+,$3}" "$1" "$2"
+}
+
+unmount_kernel()
+{
+	local loop
+	loop=$(findmnt -no SOURCE "$1")
+	umount "$1"
+	# The last close of an autoclear loop device may be udev's.
+	wait_until 20 "$loop is free" loop_is_free "$loop"
+}
+
+loop_is_free()
+{
+	[ -z "$(losetup -n -O BACK-FILE "$1" 2>/dev/null)" ] || ! losetup -n -O BACK-FILE "$1" 2>/dev/null | grep -qF "$work/"
+}
+
+# ---- comparing ----
+
+populate()
+{
+	"$python" "$tests_dir/populate.py" "$@"
+}
+
+manifest()
+{
+	"$python" "$tests_dir/manifest.py" "$@"
+}
+
+# same_files WHAT A B
+same_files()
+{
+	if ! cmp -s "$2" "$3"; then
+		diff "$2" "$3" | cut -c1-400 | head -n 40
+		fail "$1: $(basename "$2") and $(basename "$3") differ"
+	fi
+}
+
+# "free blocks, free inodes" as the mount counts them.
+free_counts()
+{
+	stat -f -c '%f %d' "$1"
+}
+
+# ---- cleaning up ----
+
+# Processes that have our work directory in their command line and are the daemon: those that went to the background too.
+our_daemons()
+{
+	local proc
+	for proc in /proc/[0-9]*; do
+		if [ "$(readlink "$proc/exe")" = "$USERXFS" ] && grep -qaF "$work/" "$proc/cmdline"; then
+			echo "${proc#/proc/}"
+		fi
+	done 2>/dev/null
+}
+
+mounts_below()
+{
+	awk -v prefix="$1/" 'index($5, prefix) == 1 { print $5 }' /proc/self/mountinfo | tac
+}
+
+# Invoked in any state; must never fail or hang.
+cleanup()
+{
+	local status=$? pid dir loop
+	trap - EXIT ERR
+	trap '' TERM INT HUP
+	set +e
+	for pid in "${background_pids[@]}"; do
+		kill -9 "$pid" 2>/dev/null
+	done
+	if [ "$status" != 0 ] && [ "$status" != 77 ]; then
+		for dir in "$work"/*.log; do
+			[ -s "$dir" ] && { echo "--- $(basename "$dir"):"; tail -n 30 "$dir"; }
+		done
+	fi
+	for dir in $(mounts_below "$work"); do
+		if is_root; then
+			timeout 20 umount -i "$dir" 2>/dev/null || umount -i -l "$dir" 2>/dev/null
+		else
+			fusermount3 -u -z "$dir" 2>/dev/null
+		fi
+	done
+	for _ in $(seq 100); do
+		[ -n "$(our_daemons)" ] || break
+		sleep 0.1
+	done
+	for pid in $(our_daemons); do
+		echo "the daemon $pid had to be killed"
+		[ "$status" = 0 ] && status=1
+		kill -9 "$pid"
+	done
+	if is_root; then
+		losetup -n -O NAME,BACK-FILE 2>/dev/null | while read -r loop dir; do
+			[[ $dir == "$work"/* ]] && losetup -d "$loop"
+		done
+	fi
+	if [ "$status" = 0 ]; then
+		for dir in "$work"/sanitizer.*; do
+			[ -e "$dir" ] && { head -n 120 "$dir"; status=1; }
+		done
+	fi
+	[ "$(type -t cleanup_more)" = function ] && cleanup_more
+	[ -z "$(mounts_below "$work")" ] && [ -z "${KEEP:-}" ] && rm -rf "$work"
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 143' TERM INT HUP
+
+[ -x "$USERXFS" ] || fail "$USERXFS is missing; build it with: ninja -C build/release"
+USERXFS=$(readlink -f "$USERXFS")
+export USERXFS
+[ -e /dev/fuse ] || skip "needs FUSE: there is no /dev/fuse"
+is_root || { command -v fusermount3 >/dev/null || skip "needs fusermount3 (package fuse3)"; }

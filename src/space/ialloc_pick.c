@@ -122,7 +122,7 @@ static int pick_with_finobt(struct tx *tx, struct ag *ag, struct buffer *agi, st
 	const struct geometry *geo = space_geometry(ag->space);
 	struct inode_record rec;
 	struct btree_cursor cur;
-	agino_t agino;
+	agino_t agino = AGINO_NONE;
 	int err;
 
 	inobt_cursor_init(&cur, tx, ag, agi, INODE_TREE_FREE);
@@ -320,7 +320,7 @@ static int pick_with_inobt(struct tx *tx, struct ag *ag, struct buffer *agi, str
 	struct inode_record rec;
 	struct btree_cursor cur;
 	bool found = false;
-	agino_t agino;
+	agino_t agino = AGINO_NONE;
 	int err;
 
 	if (inum_agno(geo, parent) == ag->agno) {

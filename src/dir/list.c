@@ -3,7 +3,7 @@
  * Listing.  (XFS: xfs_dir2_readdir.c.)
  *
  * The position of a name is its dataptr, whatever form the directory has; the position after it is that of the next
- * name, or one past everything.  So each name is held back until the next one is found.  Blocks are copied, so that
+ * name, or the end of the last data block.  So each name is held back until the next one is found.  Blocks are copied, so that
  * names are handed out without any lock.
  */
 #include "internal.h"
@@ -136,7 +136,7 @@ static int list_blocks(struct listing *list, enum dir_form form, void *copy)
 		add_block(list, copy, db, end);
 		db++;
 	}
-	release_name(list, form == DIR_FORM_BLOCK ? addr_make(list->op.dg, 1, 0) : POSITION_MASK);
+	release_name(list, addr_make(list->op.dg, db, 0));
 	return err;
 }
 

@@ -49,14 +49,14 @@ struct inode {
 	struct rwlock invalidate_lock;	/* page cache against removal */
 	struct rwlock map_lock;		/* the core below and .map */
 
-	/* The core (XFS: xfs_dinode fields in host order). */
-	uint16_t mode;			/* [m] */
+	/* The core (XFS: xfs_dinode fields in host order).  What is atomic may be looked at without the lock. */
+	_Atomic uint16_t mode;		/* [m to change] */
 	uint32_t uid, gid, project;	/* [m] */
-	uint32_t nlink;			/* [m] */
+	_Atomic uint32_t nlink;		/* [m to change] */
 	_Atomic uint64_t size_bytes;	/* [io to change] what users see (XFS: i_size) */
 	uint64_t disk_size_bytes;	/* [m] di_size: moved only when data up to there are on disk */
 	struct timespec atime, mtime, ctime, btime; /* [m] */
-	uint16_t di_flags;		/* [m] XFS_DIFLAG_* */
+	_Atomic uint16_t di_flags;	/* [m to change] XFS_DIFLAG_* */
 	uint64_t di_flags2;		/* [m] XFS_DIFLAG2_* */
 	uint32_t extent_hint, cow_hint;	/* [m] di_extsize, di_cowextsize, blocks */
 	uint64_t change_count;		/* [m] di_changecount */

@@ -285,7 +285,7 @@ static bool wait_until_ready(struct inode_shard *shard, struct inode *inode, boo
 /* An unlinked inode that nobody holds is as good as gone. */
 static bool is_going_away(const struct inode *inode)
 {
-	return inode->nlink == 0 && inode_has_flag(inode, INODE_INACTIVE_QUEUED | INODE_INACTIVATING);
+	return inode_has_flag(inode, INODE_INACTIVE_QUEUED | INODE_INACTIVATING) && inode->nlink == 0;
 }
 
 /*
@@ -439,7 +439,9 @@ static int claim_cached(struct inode_cache *cache, struct inum ino, struct inode
 	} else {
 		inode_shard_hold(cache, inode);
 		inode_set_flag(inode, INODE_NEW);
-		inode_clear_flag(inode, INODE_SICK | INODE_LINKABLE | INODE_TRUNCATED | INODE_RELEASED);
+		/* Whoever freed it may not have put it yet: that was its last life. */
+		atomic_fetch_add(&inode->gets, 1);
+		inode_clear_flag(inode, INODE_INACTIVATING | INODE_SICK | INODE_LINKABLE | INODE_TRUNCATED | INODE_RELEASED);
 	}
 	mutex_unlock(&shard->lock);
 	if (!err)

@@ -194,7 +194,7 @@ static int create_once(struct creation *c, struct inode **out)
 {
 	struct inode_template tmpl = c->tmpl;
 	struct inherited acls = { 0 };
-	struct inode *inode;
+	struct inode *inode = NULL;
 	int err, acl_err = 0;
 
 	rwlock_write_lock(&c->dir->io_lock);

@@ -2,8 +2,6 @@
 /* Finding, holding and forgetting inodes. */
 #include "inode_test.h"
 
-#include <userxfs/base/thread.h>
-
 static void two_gets_give_the_same_inode(void **state)
 {
 	struct mounted *m = mounted_create("");
@@ -176,43 +174,6 @@ static void reclaim_keeps_the_limit(void **state)
 	mounted_destroy(m);
 }
 
-struct racer {
-	struct thread thread;
-	struct mounted *m;
-	unsigned seed;
-};
-
-static void *race(void *arg)
-{
-	struct racer *r = arg;
-
-	for (unsigned i = 0; i < 3000; i++) {
-		uint64_t which = rand_r(&r->seed) % 3;
-		struct inode *inode;
-
-		if (inode_get(r->m->vol.inodes, NULL, (struct inum){ r->m->vol.geo.root.v + which }, 0, &inode))
-			return (void *)1;
-		if (i % 16 == 0)
-			inode_cache_drop(r->m->vol.inodes);
-		inode_put(inode);
-	}
-	return NULL;
-}
-
-static void getters_and_reclaim_race(void **state)
-{
-	struct mounted *m = mounted_create("");
-	struct racer racers[4];
-
-	for (unsigned i = 0; i < 4; i++) {
-		racers[i] = (struct racer){ .m = m, .seed = i + 1 };
-		assert_int_equal(thread_create(&racers[i].thread, "race", race, &racers[i]), 0);
-	}
-	for (unsigned i = 0; i < 4; i++)
-		thread_join(&racers[i].thread);
-	mounted_destroy(m);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,7 +185,6 @@ int main(void)
 		cmocka_unit_test(the_last_put_of_an_unlinked_inode_queues_it),
 		cmocka_unit_test(a_queued_inode_with_a_name_can_be_had_again),
 		cmocka_unit_test(reclaim_keeps_the_limit),
-		cmocka_unit_test(getters_and_reclaim_race),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

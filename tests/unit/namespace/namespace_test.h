@@ -238,3 +238,14 @@ static inline int fixture_compare_with_kernel(struct fixture *f)
 	image_shell("rm -f %s.ours %s.theirs", f->image, f->image);
 	return err;
 }
+
+/* Unmounts, checks, compares with what the kernel sees where it may mount, mounts again. */
+static inline void fixture_check_with_kernel(struct fixture *f)
+{
+	fixture_dump(f);
+	fixture_unmount(f);
+	assert_int_equal(image_check(f->image), 0);
+	if (geteuid() == 0)
+		assert_int_equal(fixture_compare_with_kernel(f), 0);
+	fixture_mount(f);
+}

@@ -2,8 +2,6 @@
 /* Large trees, read back by the kernel: names, types, modes, owners, link counts, times, targets. */
 #include "namespace_test.h"
 
-#include <userxfs/base/thread.h>
-
 #define TREE_BYTES (512ull << 20)
 #define DIRS 40
 
@@ -80,16 +78,6 @@ static void put_all(struct inode **dirs)
 		inode_put(dirs[i]);
 }
 
-static void check_with_kernel(struct fixture *f)
-{
-	fixture_dump(f);
-	fixture_unmount(f);
-	assert_int_equal(image_check(f->image), 0);
-	if (geteuid() == 0)
-		assert_int_equal(fixture_compare_with_kernel(f), 0);
-	fixture_mount(f);
-}
-
 static void tree_is_read_by_the_kernel(const char *mkfs_args, unsigned count)
 {
 	struct fixture *f = fixture_create(TREE_BYTES, mkfs_args);
@@ -101,7 +89,7 @@ static void tree_is_read_by_the_kernel(const char *mkfs_args, unsigned count)
 	for (unsigned i = 0; i < DIRS; i++)
 		assert_null(dir_verify(dirs[i]));
 	put_all(dirs);
-	check_with_kernel(f);
+	fixture_check_with_kernel(f);
 	fixture_destroy(f);
 }
 
@@ -130,82 +118,6 @@ static void tree_with_large_directory_blocks_and_inodes(void **state)
 	tree_is_read_by_the_kernel("-n size=65536 -i size=2048", 2000);
 }
 
-/* ---- several threads ---- */
-
-struct worker {
-	struct thread thread;
-	struct fixture *f;
-	struct inode *shared[4];
-	unsigned seed, number;
-};
-
-/* Works in directories that all share, on names that none does. */
-static void *work(void *arg)
-{
-	struct worker *w = arg;
-	struct namespace *ns = &w->f->ns;
-	char name[32], other[32];
-
-	for (unsigned i = 0; i < 600; i++) {
-		struct inode *dir = w->shared[rand_r(&w->seed) % 4], *to = w->shared[rand_r(&w->seed) % 4], *inode;
-		uint32_t mode = rand_r(&w->seed) % 4 ? S_IFREG | 0600 : S_IFDIR | 0700;
-
-		snprintf(name, sizeof(name), "w%u-%u", w->number, (unsigned)rand_r(&w->seed) % 100);
-		snprintf(other, sizeof(other), "w%u-%u", w->number, (unsigned)rand_r(&w->seed) % 100);
-		switch (rand_r(&w->seed) % 5) {
-		case 0:
-		case 1:
-			if (namespace_create(ns, dir, name_of(name), mode, 0, &cred_user, &inode) == 0)
-				inode_put(inode);
-			break;
-		case 2:
-			if (namespace_unlink(ns, dir, name_of(name)) == -EISDIR)
-				namespace_rmdir(ns, dir, name_of(name));
-			break;
-		case 3:
-			namespace_rename(ns, dir, name_of(name), to, name_of(other), 0, &cred_user);
-			break;
-		default:
-			if (namespace_lookup(ns, dir, name_of(name), &inode) == 0) {
-				namespace_link(ns, inode, to, name_of(other));
-				inode_put(inode);
-			}
-			break;
-		}
-		if (i % 50 == 0)
-			namespace_inactivate_pass(ns);
-	}
-	return NULL;
-}
-
-static void many_threads_share_directories(void **state)
-{
-	struct fixture *f = fixture_create(TREE_BYTES, "-m rmapbt=1");
-	struct worker workers[4];
-	struct inode *shared[4];
-	char name[8];
-
-	for (unsigned i = 0; i < 4; i++) {
-		snprintf(name, sizeof(name), "s%u", i);
-		shared[i] = make(f, i ? shared[i - 1] : f->root, name, S_IFDIR | 0700);
-	}
-	for (unsigned i = 0; i < 4; i++) {
-		workers[i] = (struct worker){ .f = f, .seed = i + 1, .number = i };
-		memcpy(workers[i].shared, shared, sizeof(shared));
-		assert_int_equal(thread_create(&workers[i].thread, "worker", work, &workers[i]), 0);
-	}
-	for (unsigned i = 0; i < 4; i++)
-		thread_join(&workers[i].thread);
-	for (unsigned i = 0; i < 4; i++) {
-		assert_null(dir_verify(shared[i]));
-		inode_put(shared[i]);
-	}
-	assert_false(log_is_shutdown(f->vol.log));
-	fixture_inactivate(f);
-	check_with_kernel(f);
-	fixture_destroy(f);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,7 +126,6 @@ int main(void)
 		cmocka_unit_test(tree_with_few_features),
 		cmocka_unit_test(tree_with_1k_blocks),
 		cmocka_unit_test(tree_with_large_directory_blocks_and_inodes),
-		cmocka_unit_test(many_threads_share_directories),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,18 @@ static void sort_items(struct defer_pending *p)
 	list_splice_back(&p->items, &sorted);
 }
 
+/*
+ * Logs the done item of @p's intent.  When both end up in one checkpoint, neither need be in it: the work is as well.
+ */
+static struct log_item *log_done(struct tx *tx, struct defer_pending *p)
+{
+	struct log_item *done = p->type->create_done(tx, p->intent, p->count);
+
+	done->ends = p->intent;
+	p->intent = NULL;
+	return done;
+}
+
 static void log_intent(struct tx *tx, struct defer_pending *p)
 {
 	p->intent = p->type->create_intent(tx, &p->items, p->count);
@@ -110,7 +122,7 @@ static void relog_old_intents(struct tx *tx)
 
 		if (!p->intent || !tail_is_in_the_way(p->intent))
 			continue;
-		p->type->create_done(tx, p->intent, p->count);
+		log_done(tx, p);
 		log_intent(tx, p);
 	}
 }
@@ -144,10 +156,8 @@ static int finish_first(struct tx *tx)
 	struct log_item *done = NULL;
 	int err;
 
-	if (p->intent) {
-		done = p->type->create_done(tx, p->intent, p->count);
-		p->intent = NULL;
-	}
+	if (p->intent)
+		done = log_done(tx, p);
 	err = finish_items_of(tx, p, done);
 	if (err == -EAGAIN) {
 		log_intent(tx, p);

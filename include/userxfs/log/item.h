@@ -108,6 +108,7 @@ struct log_item {
 	/* The checkpoint's. */
 	struct log_vector *vector;	/* [checkpoint lock] formatted, in checkpoint .sequence */
 	struct log_vector *shadow;	/* [tx] formatted by the commit under way */
+	struct log_item *ends;		/* [tx] done item: the intent it ends, if the log may leave out both */
 	_Atomic uint64_t sequence;	/* checkpoint it was last committed to; 0 never; new before .pin is called */
 	struct buffer *buffer;		/* [its lock] attached to */
 	struct list buffer_node;	/* [its lock] buffer->attached_items */

@@ -52,7 +52,8 @@ struct log_options {
 };
 
 /*
- * Starts journaling at @head, which must be LOG_CLEAN unless read_only.  @log_dev may be the data device.
+ * Starts journaling at @head, which must be LOG_CLEAN; a read-only log does not look at it.  @log_dev may be the data
+ * device.
  * @space answers block reservations of transactions.
  */
 int log_create(struct buffer_cache *cache, struct device *log_dev, uint64_t log_off_bytes, const struct geometry *geo,

@@ -360,6 +360,7 @@ static void shutdown_in_the_middle_leaks_nothing(void **state)
 	setup(&f);
 	tx = fixture_begin(&f);
 	queue(tx, &test_type, "abcd");
+	fixture_log_agf(&f, tx, 0);
 	/* The intents are committed; the roll before the second step finds the log shut down. */
 	assert_int_equal(fault_arm("device_write:every=1"), 0);
 	tx_set_flags(tx, TX_SYNC);
@@ -382,9 +383,36 @@ static void intent_and_done_in_one_checkpoint_leave_nothing_behind(void **state)
 	queue(tx, &test_type, "a");
 	assert_int_equal(tx_commit(tx), 0);
 	assert_int_equal(intents_alive, 1);
+	/* Recovery need not know of them. */
+	assert_int_equal(f.log->current->region_count, 0);
+	assert_int_equal(f.log->current->payload_bytes, 0);
 	assert_int_equal(log_force(f.log, 0, NULL), 0);
 	assert_int_equal(intents_alive, 0);
 	assert_true(tail_is_empty(f.log));
+	teardown(&f);
+}
+
+static int force_and_finish(struct tx *tx, struct log_item *done, struct defer_item *item, void **state)
+{
+	assert_int_equal(log_force(tx_log(tx), 0, NULL), 0);
+	return finish_item(tx, done, item, state);
+}
+
+static void done_item_is_logged_when_its_intent_is_on_disk(void **state)
+{
+	struct defer_type forcing = test_type;
+	struct fixture f;
+	struct tx *tx;
+
+	setup(&f);
+	forcing.finish_item = force_and_finish;
+	tx = fixture_begin(&f);
+	queue(tx, &forcing, "a");
+	assert_int_equal(tx_commit(tx), 0);
+	assert_int_equal(f.log->current->region_count, 1);
+	assert_int_equal(intents_alive, 1);
+	assert_int_equal(log_force(f.log, 0, NULL), 0);
+	assert_int_equal(intents_alive, 0);
 	teardown(&f);
 }
 
@@ -399,6 +427,7 @@ int main(void)
 		cmocka_unit_test(cancelled_transaction_drops_its_work),
 		cmocka_unit_test(failing_step_shuts_down_and_nothing_leaks),
 		cmocka_unit_test(shutdown_in_the_middle_leaks_nothing),
+		cmocka_unit_test(done_item_is_logged_when_its_intent_is_on_disk),
 		cmocka_unit_test(intent_and_done_in_one_checkpoint_leave_nothing_behind),
 	};
 

@@ -279,7 +279,6 @@ struct log {
 	uint64_t capacity_bytes;	/* [I] what tickets may take */
 	uint64_t checkpoint_bytes;	/* [I] payload that makes a checkpoint large enough to be written */
 	_Atomic uint32_t is_shutdown;
-	_Atomic uint32_t is_quiescing;
 
 	/* RANK_CHECKPOINT */
 	struct mutex checkpoint_lock;

@@ -232,7 +232,7 @@ void log_wait_work(struct log *log, uint64_t deadline_ns)
 		deadline_ns = min_u64(deadline_ns, clock_now_ns() + STUCK_RETRY_NS);
 
 	mutex_lock(&log->work_lock);
-	while (!log->has_work && !log_is_shutdown(log) && !atomic_load(&log->is_quiescing)) {
+	while (!log->has_work) {
 		if (!cond_wait_until(&log->work_cond, &log->work_lock, deadline_ns))
 			break;
 	}
@@ -268,8 +268,6 @@ int log_quiesce(struct log *log)
 
 	if (log->options.read_only)
 		return 0;
-	atomic_store(&log->is_quiescing, 1);
-	log_wake(log);
 	do {
 		err = quiesce_round(log, &failures);
 	} while (!err && !(tail_is_empty(log) && checkpoint_is_empty(log)));
@@ -277,7 +275,6 @@ int log_quiesce(struct log *log)
 		drop_everything(log);
 		err = -EIO;
 	}
-	atomic_store(&log->is_quiescing, 0);
 	return err;
 }
 

@@ -330,12 +330,8 @@ void log_shutdown(struct log *log, enum shutdown_reason reason, const char *wher
 		return;
 	msg_error("shutting down: %s (%s); nothing is written any more: unmount, then recover or run xfs_repair",
 		  shutdown_reasons[reason], where);
-	/*
-	 * Without their mutexes: the caller may hold anything.  A wake-up that is lost costs a waiter its time
-	 * limit.
-	 */
+	/* Without its mutex: the caller may hold anything.  A wake-up that is lost costs a waiter its time limit. */
 	cond_broadcast(&log->grant_cond);
-	cond_broadcast(&log->work_cond);
 }
 
 bool log_is_shutdown(const struct log *log)

@@ -80,10 +80,7 @@ uint64_t log_current_sequence(struct log *log);
 /* Passes.  Each does a bounded round and says whether there is more to do at once. */
 bool log_write_pass(struct log *log);		/* writes the checkpoint when it is large or old enough */
 bool log_tail_pass(struct log *log);		/* writes items home so that the tail keeps up with its target */
-/*
- * Blocks until one of the passes has work, or the deadline.  Returns at once when the log is shut down or being
- * quiesced.
- */
+/* Blocks until one of the passes has work, log_wake() is called or the deadline has come. */
 void log_wait_work(struct log *log, uint64_t deadline_ns);
 /* Wakes log_wait_work(). */
 void log_wake(struct log *log);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * What can be done to a regular file: read, write, fault, truncate, allocate, seek, sync; iomap, page cache and extents put
- * together.  (XFS: xfs_file.c, xfs_aops.c, xfs_bmap_util.c, parts of xfs_iops.c and fs/iomap.)
+ * What can be done to a regular file: read, write, fault, truncate, allocate, seek, sync; iomap, page cache and
+ * extents put together.  (XFS: xfs_file.c, xfs_aops.c, xfs_bmap_util.c, parts of xfs_iops.c and fs/iomap.)
  *
  * Every call takes the locks it needs.  Errors as the system calls they serve.
  */
@@ -44,8 +44,8 @@ int file_mapping(struct inode *inode, struct mapping **out);
 /* Fills @iov from @off; short only at EOF.  Through the page cache, with read-ahead when it looks sequential. */
 int file_read(struct inode *inode, uint64_t off, const struct iovec *iov, int iov_count, uint64_t *done);
 /*
- * The same without a copy: hands out pointers into folios, kept until file_read_put().  At most @capacity pieces; may cover
- * less than asked.  For replies written with writev.
+ * The same without a copy: hands out pointers into folios, kept until file_read_put().  At most @capacity pieces; may
+ * cover less than asked.  For replies written with writev.
  */
 struct file_read_hold {
 	struct folio *folios[256];
@@ -69,7 +69,9 @@ enum file_write_flag {
 
 /* Where a write's bytes come from: a copy that may fail or stop short (a fault in the caller's memory). */
 struct write_source {
-	/* Copies @count bytes at @pos of the source to @to; returns the number copied (less: the rest cannot be had). */
+	/*
+	 * Copies @count bytes at @pos of the source to @to; returns the number copied (less: the rest cannot be had).
+	 */
 	uint64_t (*copy)(struct write_source *src, uint64_t pos, void *to, uint64_t count);
 	const struct iovec *iov;	/* for write_source_iov() */
 	int iov_count;
@@ -85,15 +87,16 @@ int file_write(struct inode *inode, uint64_t off, uint64_t count, struct write_s
 /* ---- mmap ---- */
 
 /*
- * A page fault for writing, in the kernel's form: the folio comes back uptodate, dirty, with every block inside EOF mapped,
- * referenced and locked; the caller stores and calls folio_release().  -EFAULT past EOF (SIGBUS), -ENOSPC.
+ * A page fault for writing, in the kernel's form: the folio comes back uptodate, dirty, with every block inside EOF
+ * mapped, referenced and locked; the caller stores and calls folio_release().  -EFAULT past EOF (SIGBUS), -ENOSPC.
  */
 int file_fault(struct inode *inode, uint64_t off, struct folio **out);
 /* A read fault: uptodate, referenced, locked. */
 int file_read_fault(struct inode *inode, uint64_t off, struct folio **out);
 /*
- * A store that already happened (FUSE_WRITE_CACHE): page_mkwrite_ops and the copy in one.  Never -ENOSPC: bytes that find no
- * space stay dirty in the cache, and fsync reports it until they do.  @unique orders overlapping writes (0: none).
+ * A store that already happened (FUSE_WRITE_CACHE): page_mkwrite_ops and the copy in one.  Never -ENOSPC: bytes that
+ * find no space stay dirty in the cache, and fsync reports it until they do.  @unique orders overlapping writes (0:
+ * none).
  */
 int file_fault_store(struct inode *inode, uint64_t off, uint64_t count, const void *data, uint64_t unique);
 
@@ -105,8 +108,10 @@ int file_truncate(struct inode *inode, uint64_t size_bytes);
 int file_fallocate(struct inode *inode, int mode, uint64_t off, uint64_t count);
 /* SEEK_DATA, SEEK_HOLE; -ENXIO. */
 int file_seek(struct inode *inode, uint64_t off, int whence, uint64_t *out);
-/* Data and what is needed to reach them (or all metadata) on stable storage.  *error_seen: the caller's position in the
- * mapping's errors (each open reports each once); NULL: ignore recorded errors. */
+/*
+ * Data and what is needed to reach them (or all metadata) on stable storage.  *error_seen: the caller's position in
+ * the mapping's errors (each open reports each once); NULL: ignore recorded errors.
+ */
 int file_fsync(struct inode *inode, bool datasync, uint64_t *error_seen);
 /* Writes dirty data of the range, and waits. */
 int file_flush(struct inode *inode, uint64_t off, uint64_t end);
@@ -117,17 +122,19 @@ int file_copy(struct inode *in, uint64_t in_off, struct inode *out, uint64_t out
 /* Opens and closes: a writable close trims speculation by XFS's rules. */
 void file_opened(struct inode *inode, bool writable);
 void file_closed(struct inode *inode, bool writable);
-/* For namespace_hooks: the last reference went and the file has a name; or has none: its pages are not worth writing. */
+/*
+ * For namespace_hooks: the last reference went and the file has a name; or has none: its pages are not worth writing.
+ */
 void file_inactive(struct inode *inode);
 void file_discard(struct inode *inode);
 /*
- * Space is short: writes everything dirty, frees all speculation, all unlinked files, and waits until freed blocks can be
- * used.  Called without locks.  (XFS: xfs_flush_inodes, xfs_blockgc_free_space.)
+ * Space is short: writes everything dirty, frees all speculation, all unlinked files, and waits until freed blocks
+ * can be used.  Called without locks.  (XFS: xfs_flush_inodes, xfs_blockgc_free_space.)
  */
 void files_make_space(struct files *files);
 /* Extents as fiemap shows them (data fork, delayed included), from @off on; @emit false stops. */
-int file_report(struct inode *inode, uint64_t off, uint64_t count, bool (*emit)(void *context, const struct extent *ext),
-		void *context);
+int file_report(struct inode *inode, uint64_t off, uint64_t count,
+		bool (*emit)(void *context, const struct extent *ext), void *context);
 
 /* ---- passes ---- */
 
@@ -135,7 +142,9 @@ int file_report(struct inode *inode, uint64_t off, uint64_t count, bool (*emit)(
 bool file_completion_pass(struct files *files);
 void file_completion_wait(struct files *files, uint64_t deadline_ns);
 void file_completion_wake(struct files *files);
-/* Frees blocks past EOF of tagged inodes (background 300 s; @sync: ENOSPC, unmount: also busy ones).  (XFS: blockgc.) */
+/*
+ * Frees blocks past EOF of tagged inodes (background 300 s; @sync: ENOSPC, unmount: also busy ones).  (XFS: blockgc.)
+ */
 bool prealloc_trim_pass(struct files *files, bool sync);
 /* Writes all dirty data and waits (sync, unmount). */
 int files_flush_all(struct files *files, bool wait);

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * Mapping ops and the iterator: how an operation on a file's byte range learns what lies under it.  (Linux: iomap_ops,
+ * Mapping ops and the iterator: how an operation on a file's byte range learns what lies under it. (Linux: iomap_ops,
  * iomap_iter; XFS: xfs_iomap.c.)
  *
  * Two op tables look alike and must not be one:
  *
- *   buffered_write_ops   begin reserves delayed blocks and marks what it reserved NEW; end punches out what a failed or
- *                        short write reserved and did not use, except where a dirty block lies over it
- *   page_mkwrite_ops     begin only: the folio is uptodate, locked and valid before the mapping is asked for, so no failure
- *                        may take its blocks away (Linux commit 118e021b)
+ *   buffered_write_ops   begin reserves delayed blocks and marks what it reserved NEW; end punches out what a failed
+ *                        or short write reserved and did not use, except where a dirty block lies over it
+ *   page_mkwrite_ops     begin only: the folio is uptodate, locked and valid before the mapping is asked for, so no
+ *                        failure may take its blocks away (Linux commit 118e021b)
  *
- * An iteration: begin(pos, length) gives a mapping that starts at or before pos; the actor handles a prefix of it; end hears
- * how much.  A mapping is a snapshot: unless a lock excludes changes, check iomap_is_valid() with the folio locked before
- * trusting it, and mark the iteration stale when it is not; the iterator then maps again at the new position.
+ * An iteration: begin(pos, length) gives a mapping that starts at or before pos; the actor handles a prefix of it;
+ * end hears how much.  A mapping is a snapshot: unless a lock excludes changes, check iomap_is_valid() with the folio
+ * locked before trusting it, and mark the iteration stale when it is not; the iterator then maps again at the new
+ * position.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,12 +51,15 @@ enum iomap_op_flag {
 
 struct iomap_ops {
 	const char *name;
-	/* Required.  Fills *map (and *source when data must be read from elsewhere: CoW; else source->type = IOMAP_HOLE and
-	 * source->count_bytes = 0).  -ENOSPC, -EIO, ... */
+	/*
+	 * Required.  Fills *map (and *source when data must be read from elsewhere: CoW; else source->type =
+	 * IOMAP_HOLE and source->count_bytes = 0).  -ENOSPC, -EIO, ...
+	 */
 	int (*begin)(struct inode *inode, uint64_t off, uint64_t count, uint32_t flags, struct iomap *map,
 		     struct iomap *source);
 	/* Optional.  @asked: mapped bytes within the request; @done: how many the actor handled. */
-	int (*end)(struct inode *inode, uint64_t off, uint64_t asked, uint64_t done, uint32_t flags, struct iomap *map);
+	int (*end)(struct inode *inode, uint64_t off, uint64_t asked, uint64_t done, uint32_t flags,
+		   struct iomap *map);
 };
 
 extern const struct iomap_ops buffered_write_ops, page_mkwrite_ops, read_ops, zero_ops, direct_write_ops, seek_ops,
@@ -79,6 +83,12 @@ uint64_t iomap_length(const struct iomap_iter *iter);
 /* Still what begin said?  Folio locked (or another lock that keeps the extents). */
 bool iomap_is_valid(struct inode *inode, const struct iomap *map);
 
+/*
+ * Shortens a written extent of a file that may share blocks so that it is not shared, from @off_blk on.  -EOPNOTSUPP
+ * when the first block is shared: overwriting shared blocks needs copy-on-write.  map_lock held.
+ */
+int iomap_refuse_shared(struct inode *inode, fileblk_t off_blk, struct extent *ext);
+
 /* Blocks that allocating [@off_blk, @off_blk + @count) may take: the range rounded out to the extent size hint. */
 uint64_t iomap_hinted_blocks(const struct inode *inode, fileblk_t off_blk, uint64_t count);
 
@@ -90,6 +100,8 @@ struct iomap_options {
 };
 void iomap_set_options(struct inode_cache *cache, const struct iomap_options *options);
 
-/* Releases the delayed blocks of [@off, @end) that no dirty block inside the file covers (XFS: iomap_write_delalloc_release).
- * Invalidate lock held exclusively. */
+/*
+ * Releases the delayed blocks of [@off, @end) that no dirty block inside the file covers (XFS:
+ * iomap_write_delalloc_release).  Invalidate lock held exclusively.
+ */
 void iomap_punch_unused(struct inode *inode, uint64_t off, uint64_t end, bool cow_fork);

@@ -44,20 +44,21 @@ struct volume {
 	struct files *files;		/* [I] */
 	struct namespace ns;
 	struct inode *root;		/* [I] referenced */
-	struct mutex inactivate_lock;	/* RANK_FREEZE: one inode is inactivated at a time; having it means that none is */
+	struct mutex inactivate_lock;	/* RANK_FREEZE: one inode is inactivated at a time */
 	struct volume_threads *threads;	/* src/volume/threads.c */
 };
 
 /*
  * Opens and mounts.  Every failure has written one log line with the cause and the next step.
- * -EINVAL: not an XFS volume this program can mount; -EBUSY: in use; -EUCLEAN: dirty log or corrupt; -ENODEV, -EACCES, ...
+ * -EINVAL: not an XFS volume this program can mount; -EBUSY: in use; -EUCLEAN: dirty log or corrupt; -ENODEV,
+ * -EACCES, ...
  */
 int volume_mount(const struct volume_options *options, struct volume **out);
 
 /*
- * Flushes everything, inactivates, writes the unmount record, closes.  @forget: nobody holds references any more though the
- * counts may say so (the kernel sends no FORGETs at unmount): every inode counts as closed.  The first error; the volume is
- * gone in any case.  NULL is fine.
+ * Flushes everything, inactivates, writes the unmount record, closes.  @forget: nobody holds references any more
+ * though the counts may say so (the kernel sends no FORGETs at unmount): every inode counts as closed.  The first
+ * error; the volume is gone in any case.  NULL is fine.
  */
 int volume_unmount(struct volume *vol, bool forget);
 

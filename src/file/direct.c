@@ -2,8 +2,9 @@
 /*
  * O_DIRECT (XFS: xfs_file_dio_read, xfs_file_dio_write; Linux: fs/iomap/direct-io.c).
  *
- * Cached data of the range are written first; a write also drops them and drops them again when it is done.  Writes that are not
- * aligned to blocks, or over pages that cannot be dropped, answer -ENOTBLK: the caller goes through the cache and syncs.
+ * Cached data of the range are written first; a write also drops them and drops them again when it is done.  Writes
+ * that are not aligned to blocks, or over pages that cannot be dropped, answer -ENOTBLK: the caller goes through the
+ * cache and syncs.
  */
 #include "internal.h"
 
@@ -72,7 +73,23 @@ int file_read_direct(struct inode *inode, uint64_t off, const struct iovec *iov,
 	return 0;
 }
 
-static int write_mapping(struct iomap_iter *iter, struct write_source *src, uint64_t src_base, uint8_t *bounce)
+/* @count bytes at @pos of the source, as they lie in the caller's memory or copied into *bounce; NULL: *err. */
+static const uint8_t *source_bytes(struct write_source *src, uint64_t pos, uint64_t count, uint8_t **bounce, int *err)
+{
+	const uint8_t *bytes = write_source_bytes(src, pos, count);
+
+	if (bytes)
+		return bytes;
+	if (!*bounce)
+		*bounce = mem_alloc_aligned(PAGE_BYTES, PIECE_BYTES);
+	if (!*bounce)
+		*err = -ENOMEM;
+	else if (src->copy(src, pos, *bounce, count) != count)
+		*err = -EFAULT;
+	return *err ? NULL : *bounce;
+}
+
+static int write_mapping(struct iomap_iter *iter, struct write_source *src, uint64_t src_base, uint8_t **bounce)
 {
 	struct inode *inode = iter->inode;
 	struct files *files = inode_files(inode);
@@ -82,12 +99,11 @@ static int write_mapping(struct iomap_iter *iter, struct write_source *src, uint
 
 	while (left && !err) {
 		uint64_t n = min_u64(left, PIECE_BYTES);
+		const uint8_t *bytes = source_bytes(src, src_base + (off - iter->off), n, bounce, &err);
 
-		if (src->copy(src, src_base + (off - iter->off), bounce, n) != n) {
-			err = -EFAULT;
+		if (err)
 			break;
-		}
-		err = device_write(files->dev, iter->map.device_off_bytes + (off - iter->map.off_bytes), bounce, n, 0);
+		err = device_write(files->dev, iter->map.device_off_bytes + (off - iter->map.off_bytes), bytes, n, 0);
 		if (!err && off + n > file_size(inode))
 			file_set_size(inode, off + n);
 		if (!err)
@@ -103,22 +119,19 @@ static int write_mapping(struct iomap_iter *iter, struct write_source *src, uint
 }
 
 /* io_lock held. */
-static int write_locked(struct inode *inode, struct mapping *m, uint64_t off, uint64_t count, struct write_source *src,
-			uint64_t *done)
+static int write_locked(struct inode *inode, struct mapping *m, uint64_t off, uint64_t count,
+			struct write_source *src, uint64_t *done)
 {
 	struct iomap_iter iter = { .inode = inode, .off = off, .count = count, .flags = IOMAP_WRITE | IOMAP_DIRECT };
-	uint8_t *bounce;
+	uint8_t *bounce = NULL;
 	int ret = file_flush(inode, off, off + count);
 
 	if (ret)
 		return ret;
 	if (!mapping_invalidate(m, off, off + count))
 		return -ENOTBLK;
-	bounce = mem_alloc_aligned(PAGE_BYTES, PIECE_BYTES);
-	if (!bounce)
-		return -ENOMEM;
 	while ((ret = iomap_next(&iter, &direct_write_ops)) > 0)
-		write_mapping(&iter, src, iter.off - off, bounce);
+		write_mapping(&iter, src, iter.off - off, &bounce);
 	mem_free(bounce);
 	mapping_invalidate(m, off, off + count);
 	*done = iter.off - off;

@@ -2,8 +2,9 @@
 /*
  * Blocks past EOF: when they go (XFS: xfs_can_free_eofblocks, xfs_free_eofblocks, xfs_file_release, xfs_blockgc).
  *
- * The first close of a writable descriptor trims, later ones do not: a program that opens, appends and closes in a loop would
- * otherwise lose its preallocation each time.  The rest go after 300 s, for lack of space, or with the inode.
+ * The first close of a writable descriptor trims, later ones do not: a program that opens, appends and closes in a
+ * loop would otherwise lose its preallocation each time.  The rest go after 300 s, for lack of space, or with the
+ * inode.
  */
 #include "internal.h"
 
@@ -21,8 +22,8 @@ bool file_can_trim(struct inode *inode)
 		bool has_delayed = map_has_delayed(&inode->map);
 		bool is_kept = inode->di_flags & XFS_DIFLAG_PREALLOC && !has_delayed;
 
-		can = !is_kept && (has_delayed || map_end(&inode->map, FORK_DATA) >
-						  bytes_to_blocks_up(geo, file_size(inode)));
+		can = !is_kept &&
+		      (has_delayed || map_end(&inode->map, FORK_DATA) > bytes_to_blocks_up(geo, file_size(inode)));
 	}
 	rwlock_read_unlock(&inode->map_lock);
 	return can;

@@ -25,7 +25,9 @@ int file_flush_unmap(struct inode *inode, uint64_t off, uint64_t end)
 	off = round_down_u64(off, unit);
 	end = end > UINT64_MAX - unit ? UINT64_MAX : round_up_u64(end, unit);
 	err = file_flush(inode, off, end);
-	/* Everything there is clean, and nobody can dirty it: whole folios go, also what they hold outside the range. */
+	/*
+	 * Everything there is clean, and nobody can dirty it: whole folios go, also what they hold outside the range.
+	 */
 	if (!err)
 		ensure(mapping_invalidate(m, off, end));
 	return err;
@@ -41,7 +43,8 @@ static int allocate_some(struct inode *inode, fileblk_t off_blk, uint64_t count,
 	struct tx *tx;
 	int err;
 
-	err = file_tx_begin(files, &log_reservations(files->log)->write, map_write_blocks(&inode->map, blocks), 0, &tx);
+	err = file_tx_begin(files, &log_reservations(files->log)->write, map_write_blocks(&inode->map, blocks), 0,
+			    &tx);
 	if (err)
 		return err;
 	rwlock_write_lock(&inode->map_lock);
@@ -88,7 +91,8 @@ static int unmap_blocks(struct inode *inode, fileblk_t off_blk, uint64_t count)
 		struct tx *tx;
 		int err;
 
-		err = tx_begin(log, &log_reservations(log)->write, map_write_blocks(&inode->map, 0), TX_USE_POOL, &tx);
+		err = tx_begin(log, &log_reservations(log)->write, map_write_blocks(&inode->map, 0), TX_USE_POOL,
+			       &tx);
 		if (err)
 			return err;
 		rwlock_write_lock(&inode->map_lock);
@@ -135,7 +139,10 @@ static int zero_blocks(struct inode *inode, uint64_t off, uint64_t end)
 	return err ? err : allocate_range(inode, round_down_u64(off, block), round_up_u64(end, block));
 }
 
-/* Flushes and drops everything from one block before @off on, and trims: extents can move now (XFS: xfs_prepare_shift). */
+/*
+ * Flushes and drops everything from one block before @off on, and trims: extents can move now (XFS:
+ * xfs_prepare_shift).
+ */
 static int prepare_shift(struct inode *inode, uint64_t off)
 {
 	uint32_t block = inode_geometry(inode)->block_bytes;
@@ -189,7 +196,8 @@ static int collapse(struct inode *inode, uint64_t off, uint64_t count)
 	if (!err)
 		err = prepare_shift(inode, off);
 	if (!err)
-		err = shift_extents(inode, bytes_to_blocks_down(geo, count), bytes_to_blocks_down(geo, off + count), true);
+		err = shift_extents(inode, bytes_to_blocks_down(geo, count), bytes_to_blocks_down(geo, off + count),
+				    true);
 	return err ? err : file_set_size_locked(inode, size - count);
 }
 
@@ -229,7 +237,8 @@ static int insert(struct inode *inode, uint64_t off, uint64_t count)
 		err = prepare_shift(inode, off);
 	if (!err)
 		err = split_at(inode, bytes_to_blocks_down(geo, off));
-	return err ? err : shift_extents(inode, bytes_to_blocks_down(geo, count), bytes_to_blocks_down(geo, off), false);
+	return err ? err
+		   : shift_extents(inode, bytes_to_blocks_down(geo, count), bytes_to_blocks_down(geo, off), false);
 }
 
 static int dispatch(struct inode *inode, int mode, uint64_t off, uint64_t count)
@@ -268,7 +277,8 @@ int file_fallocate(struct inode *inode, int mode, uint64_t off, uint64_t count)
 		return -EINVAL;
 	if (off + count > geo->max_file_bytes)
 		return -EFBIG;
-	if (inode->di_flags & XFS_DIFLAG_IMMUTABLE || (inode->di_flags & XFS_DIFLAG_APPEND && mode & ~FALLOC_FL_KEEP_SIZE))
+	if (inode->di_flags & XFS_DIFLAG_IMMUTABLE ||
+	    (inode->di_flags & XFS_DIFLAG_APPEND && mode & ~FALLOC_FL_KEEP_SIZE))
 		return -EPERM;
 	rwlock_write_lock(&inode->io_lock);
 	rwlock_write_lock(&inode->invalidate_lock);

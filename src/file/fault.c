@@ -2,9 +2,9 @@
 /*
  * Stores through mmap (XFS: xfs_write_fault; Linux: iomap_page_mkwrite).
  *
- * The folio is uptodate and locked before a mapping is asked for, and it stays locked until it is dirty: whatever happens to
- * the mapping meanwhile (writeback converting it, a failing write punching around it), its bytes are in memory and its blocks are
- * protected by being dirty.  That is why page_mkwrite_ops have no end.
+ * The folio is uptodate and locked before a mapping is asked for, and it stays locked until it is dirty: whatever
+ * happens to the mapping meanwhile (writeback converting it, a failing write punching around it), its bytes are in
+ * memory and its blocks are protected by being dirty.  That is why page_mkwrite_ops have no end.
  */
 #include "internal.h"
 
@@ -13,8 +13,9 @@
 /* Maps every block of [@off, @end) inside the locked, uptodate folio and marks it dirty. */
 static int make_writable(struct inode *inode, struct folio *folio, uint64_t off, uint64_t end)
 {
-	struct iomap_iter iter = { .inode = inode, .off = off, .count = end - off,
-				   .flags = IOMAP_WRITE | IOMAP_FAULT };
+	struct iomap_iter iter = {
+		.inode = inode, .off = off, .count = end - off, .flags = IOMAP_WRITE | IOMAP_FAULT
+	};
 	int ret;
 
 	while ((ret = iomap_next(&iter, &page_mkwrite_ops)) > 0) {

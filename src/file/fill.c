@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Making folios uptodate: written blocks are read, holes and unwritten blocks are zeroes (Linux: iomap_read_folio). */
+/*
+ * Making folios uptodate: written blocks are read, holes and unwritten blocks are zeroes (Linux: iomap_read_folio).
+ */
 #include "internal.h"
 
 #include <string.h>
@@ -21,6 +23,7 @@ static int fill_run(struct inode *inode, struct folio *folio, uint64_t off, uint
 {
 	struct iomap_iter iter = { .inode = inode, .off = off, .count = end - off };
 	struct files *files = inode_files(inode);
+	uint64_t size = round_up_u64(file_size(inode), files->geo->block_bytes);
 	int ret;
 
 	while ((ret = iomap_next(&iter, &read_ops)) > 0) {
@@ -28,10 +31,14 @@ static int fill_run(struct inode *inode, struct folio *folio, uint64_t off, uint
 		uint64_t n = iomap_length(&iter);
 		int err = 0;
 
-		if (iter.map.type == IOMAP_MAPPED)
-			err = device_read(files->dev, iter.map.device_off_bytes + (iter.off - iter.map.off_bytes), to, n);
-		else
+		/* What lies on disk past EOF is not the file's, and may be freed meanwhile by who trims. */
+		if (iter.map.type == IOMAP_MAPPED && iter.off < size) {
+			n = min_u64(n, size - iter.off);
+			err = device_read(files->dev, iter.map.device_off_bytes + (iter.off - iter.map.off_bytes), to,
+					  n);
+		} else {
 			memset(to, 0, n);
+		}
 		if (err) {
 			iter.processed = err;
 			continue;

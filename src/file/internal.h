@@ -45,6 +45,9 @@ int file_check_regular(const struct inode *inode);
 /* fill.c: makes [@off, @off + @count) of the locked folio uptodate: reads written blocks, zeroes the rest. */
 int folio_fill(struct inode *inode, struct folio *folio, uint64_t off, uint64_t count);
 
+/* write.c: where @count bytes at @pos of the source lie in the caller's memory; NULL: not in one piece, copy them. */
+const uint8_t *write_source_bytes(const struct write_source *src, uint64_t pos, uint64_t count);
+
 /* direct.c: -ENOTBLK: go through the cache instead. */
 int file_write_direct(struct inode *inode, uint64_t off, uint64_t count, struct write_source *src, uint32_t flags,
 		      uint64_t *done);
@@ -52,8 +55,10 @@ int file_write_direct(struct inode *inode, uint64_t off, uint64_t count, struct 
 /* times.c: mtime and ctime to now, at most once per clock tick (4 ms) in the log. */
 int file_modified(struct inode *inode, bool kill_priv);
 
-/* zero.c: zeroes [@off, @end) through the page cache where it is not a hole or clean unwritten.  io_lock and invalidate_lock
- * exclusive.  *did_zero: some written block was. */
+/*
+ * zero.c: zeroes [@off, @end) through the page cache where it is not a hole or clean unwritten. io_lock and
+ * invalidate_lock exclusive.  *did_zero: some written block was.
+ */
 int file_zero_range(struct inode *inode, uint64_t off, uint64_t end, bool *did_zero);
 
 /* writeback.c */
@@ -74,5 +79,7 @@ int file_trim(struct inode *inode);
 int file_tx_begin(struct files *files, const struct tx_reservation *res, uint64_t blocks, uint32_t flags,
 		  struct tx **out);
 
-/* flush and wait, then drop the page cache of the range rounded out to blocks and pages (XFS: xfs_flush_unmap_range). */
+/*
+ * flush and wait, then drop the page cache of the range rounded out to blocks and pages (XFS: xfs_flush_unmap_range).
+ */
 int file_flush_unmap(struct inode *inode, uint64_t off, uint64_t end);

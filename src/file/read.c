@@ -2,12 +2,12 @@
 /*
  * Reading through the page cache (Linux: filemap_read; XFS: xfs_file_buffered_read).
  *
- * Holes and unwritten blocks that nobody has stored to are answered with zeroes and not kept: they would take memory, and a later
- * store through mmap would have to reserve blocks for all that a large folio of zeroes covers.
+ * Holes and unwritten blocks that nobody has stored to are answered with zeroes and not kept: they would take memory,
+ * and a later store through mmap would have to reserve blocks for all that a large folio of zeroes covers.
  *
- * A folio that is missing is read under its lock and under the invalidate lock held shared, so that a truncate or punch
- * cannot free blocks while they are being read.  Sequential misses read ahead: the folio made is as large as what follows in
- * the file, up to 1 MiB, so one I/O serves the requests to come.
+ * A folio that is missing is read under its lock and under the invalidate lock held shared, so that a truncate or
+ * punch cannot free blocks while they are being read.  Sequential misses read ahead: the folio made is as large as
+ * what follows in the file, up to 1 MiB, so one I/O serves the requests to come.
  */
 #include "internal.h"
 
@@ -36,20 +36,24 @@ static int find_zeroes(struct inode *inode, struct mapping *m, uint64_t off, uin
 	struct iomap map, source;
 	int err;
 
-	/* What was in memory when the mapping was made may be on disk afterwards, and not in memory any more: look again. */
+	/*
+	 * What was in memory when the mapping was made may be on disk afterwards, and not in memory any more: look
+	 * again.
+	 */
 	do {
 		*zeroes = 0;
 		err = read_ops.begin(inode, off, count, 0, &map, &source);
 		if (err || (map.type != IOMAP_HOLE && map.type != IOMAP_UNWRITTEN))
 			return err;
-		*zeroes = mapping_seek_cached(m, off, min_u64(off + count, map.off_bytes + map.count_bytes), true) - off;
+		*zeroes = mapping_seek_cached(m, off, min_u64(off + count, map.off_bytes + map.count_bytes), true) -
+			  off;
 	} while (!iomap_is_valid(inode, &map));
 	return 0;
 }
 
 /*
- * The folio that covers @off, uptodate for what it has of [@off, @off + @count), referenced and unlocked; or NULL, and *zeroes
- * bytes from @off on are zero.
+ * The folio that covers @off, uptodate for what it has of [@off, @off + @count), referenced and unlocked; or NULL,
+ * and *zeroes bytes from @off on are zero.
  */
 static int get_uptodate(struct inode *inode, struct mapping *m, uint64_t off, uint64_t count, uint64_t size,
 			struct folio **out, uint64_t *zeroes)

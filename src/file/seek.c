@@ -59,8 +59,8 @@ out:
 	return ret;
 }
 
-int file_report(struct inode *inode, uint64_t off, uint64_t count, bool (*emit)(void *context, const struct extent *ext),
-		void *context)
+int file_report(struct inode *inode, uint64_t off, uint64_t count,
+		bool (*emit)(void *context, const struct extent *ext), void *context)
 {
 	const struct geometry *geo = inode_geometry(inode);
 	fileblk_t pos = bytes_to_blocks_down(geo, off);

@@ -2,8 +2,8 @@
 /*
  * What a write does to the inode besides its data (XFS: xfs_file_write_checks, file_update_time, file_remove_privs).
  *
- * Timestamps move with the kernel's coarse clock, whose tick is 4 ms: a stream of small writes logs the inode at most once per
- * tick.
+ * Timestamps move with the kernel's coarse clock, whose tick is 4 ms: a stream of small writes logs the inode at most
+ * once per tick.
  */
 #include "internal.h"
 

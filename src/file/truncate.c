@@ -2,8 +2,9 @@
 /*
  * Changing a file's size (XFS: xfs_setattr_size).
  *
- * Order: zero what becomes visible; move the in-core size and drop the page cache past it; write data up to the new size when
- * the on-disk size has not caught up, so that it never passes data that are not on disk; log the size; free blocks.
+ * Order: zero what becomes visible; move the in-core size and drop the page cache past it; write data up to the new
+ * size when the on-disk size has not caught up, so that it never passes data that are not on disk; log the size; free
+ * blocks.
  */
 #include "internal.h"
 
@@ -35,6 +36,16 @@ static int log_size(struct inode *inode, uint64_t size)
 	return tx_commit(tx);
 }
 
+static bool has_blocks_from(struct inode *inode, fileblk_t from_blk)
+{
+	bool has;
+
+	rwlock_read_lock(&inode->map_lock);
+	has = !map_is_loaded(&inode->map, FORK_DATA) || map_end(&inode->map, FORK_DATA) > from_blk;
+	rwlock_read_unlock(&inode->map_lock);
+	return has;
+}
+
 int file_set_size_locked(struct inode *inode, uint64_t size)
 {
 	const struct geometry *geo = inode_geometry(inode);
@@ -63,7 +74,8 @@ int file_set_size_locked(struct inode *inode, uint64_t size)
 	err = log_size(inode, size);
 	if (err || size > old)
 		return err;
-	err = inode_free_blocks(inode, FORK_DATA, bytes_to_blocks_up(geo, size));
+	if (has_blocks_from(inode, bytes_to_blocks_up(geo, size)))
+		err = inode_free_blocks(inode, FORK_DATA, bytes_to_blocks_up(geo, size));
 	if (err)
 		return err;
 	atomic_fetch_or(&inode->flags, INODE_TRUNCATED);

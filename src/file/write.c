@@ -2,12 +2,13 @@
 /*
  * write(2) through the page cache (XFS: xfs_file_buffered_write; Linux: iomap_write_iter).
  *
- * Happy path: io_lock exclusive; zero the gap when the write starts past EOF; times; then mapping by mapping, folio by folio:
- * lock the folio, check the mapping, prepare the partial blocks at its edges, copy, mark dirty, raise the size before the
- * folio is unlocked.
+ * Happy path: io_lock exclusive; zero the gap when the write starts past EOF; times; then mapping by mapping, folio
+ * by folio: lock the folio, check the mapping, prepare the partial blocks at its edges, copy, mark dirty, raise the
+ * size before the folio is unlocked.
  *
- * Failure: what a mapping reserved and no byte filled is punched out by its end.  No space: once per call everything dirty is
- * flushed and speculation trimmed, then the write is tried again; only then -ENOSPC, and only if nothing was written.
+ * Failure: what a mapping reserved and no byte filled is punched out by its end.  No space: once per call everything
+ * dirty is flushed and speculation trimmed, then the write is tried again; only then -ENOSPC, and only if nothing was
+ * written.
  */
 #include "internal.h"
 
@@ -46,8 +47,24 @@ void write_source_iov(struct write_source *src, const struct iovec *iov, int iov
 	*src = (struct write_source){ .copy = copy_from_iov, .iov = iov, .iov_count = iov_count };
 }
 
+const uint8_t *write_source_bytes(const struct write_source *src, uint64_t pos, uint64_t count)
+{
+	const struct iovec *iov = src->iov;
+	int left = src->iov_count;
+
+	if (src->copy != copy_from_iov)
+		return NULL;
+	while (left && pos >= iov->iov_len) {
+		pos -= iov->iov_len;
+		iov++;
+		left--;
+	}
+	return left && count <= iov->iov_len - pos ? (const uint8_t *)iov->iov_base + pos : NULL;
+}
+
 /* The copy, but for pages that hold younger bytes already. */
-static uint64_t copy_old_pages(struct write_source *src, uint64_t pos, struct folio *folio, uint64_t off, uint64_t count)
+static uint64_t copy_old_pages(struct write_source *src, uint64_t pos, struct folio *folio, uint64_t off,
+			       uint64_t count)
 {
 	uint64_t done = 0;
 
@@ -64,8 +81,8 @@ static uint64_t copy_old_pages(struct write_source *src, uint64_t pos, struct fo
 }
 
 /* The copy, through the fault point that makes it fail or stop short. */
-static uint64_t copy_in(struct inode *inode, struct write_source *src, uint64_t pos, struct folio *folio, uint64_t off,
-			uint64_t count)
+static uint64_t copy_in(struct inode *inode, struct write_source *src, uint64_t pos, struct folio *folio,
+			uint64_t off, uint64_t count)
 {
 	struct fault_site site = { .ino = inode->ino.v, .off_bytes = off, .count_bytes = count };
 	int64_t value = 0;
@@ -118,9 +135,9 @@ static int prepare_edges(struct inode *inode, const struct iomap_iter *iter, str
 }
 
 /*
- * Copies into the locked folio.  Returns the bytes that count as written: a copy that stops short inside blocks that are not
- * uptodate counts only up to where it got when the rest of that block can be made right, as the kernel's retry with a
- * shorter chunk does.
+ * Copies into the locked folio.  Returns the bytes that count as written: a copy that stops short inside blocks that
+ * are not uptodate counts only up to where it got when the rest of that block can be made right, as the kernel's
+ * retry with a shorter chunk does.
  */
 static int write_folio(struct inode *inode, const struct iomap_iter *iter, struct folio *folio, uint64_t off,
 		       uint64_t count, struct write_source *src, uint64_t src_pos, uint64_t *done)
@@ -254,6 +271,10 @@ int file_write(struct inode *inode, uint64_t off, uint64_t count, struct write_s
 		return 0;
 	if (flags & FILE_WRITE_DIRECT) {
 		err = file_write_direct(inode, off, count, src, flags, done);
+		if (err == -ENOSPC) {
+			files_make_space(inode_files(inode));
+			err = file_write_direct(inode, off, count, src, flags, done);
+		}
 		if (err != -ENOTBLK)
 			return err;
 		flags |= FILE_WRITE_DSYNC;

@@ -3,9 +3,10 @@
  * Writing file data home (XFS: xfs_aops.c).
  *
  *   map         delayed extents are converted to unwritten, whole (delay_convert); real ones are used as they are
- *   done        a write inside the on-disk size over written blocks is finished at once; others wait for a completion pass
- *   completion  unwritten blocks become written, then the on-disk size moves: never before the data are on disk, so that a crash
- *               shows zeroes and not somebody else's bytes
+ *   done        a write inside the on-disk size over written blocks is finished at once; others wait for a completion
+ *               pass
+ *   completion  unwritten blocks become written, then the on-disk size moves: never before the data are on disk, so
+ *               that a crash shows zeroes and not somebody else's bytes
  */
 #include "internal.h"
 
@@ -17,8 +18,8 @@
 #include <userxfs/extent/delay.h>
 
 enum write_kind {
-	KIND_INSIDE,			/* written blocks inside the on-disk size */
-	KIND_EXTENDS,			/* written blocks past it */
+	KIND_INSIDE, /* written blocks inside the on-disk size */
+	KIND_EXTENDS, /* written blocks past it */
 	KIND_UNWRITTEN,
 };
 
@@ -54,7 +55,8 @@ static int look_up(struct inode *inode, fileblk_t off_blk, struct extent *ext, b
 }
 
 /*
- * A dirty block over a hole inside the file: a store through mmap that found no room when it arrived.  Asks for room again.
+ * A dirty block over a hole inside the file: a store through mmap that found no room when it arrived.  Asks for room
+ * again.
  */
 static int reserve_late(struct inode *inode, fileblk_t off_blk, uint64_t count)
 {
@@ -98,6 +100,12 @@ static int map_dirty(void *owner, uint64_t off, uint64_t end, struct writeback_t
 	}
 	if (!err && ext.state == EXTENT_DELAYED)
 		err = delay_convert(&inode->map, FORK_DATA, off_blk, &ext, &sequence);
+	/* A store through mmap that was refused for it is still dirty: it must not be written into another file. */
+	if (!err && inode->map.is_reflink) {
+		rwlock_read_lock(&inode->map_lock);
+		err = iomap_refuse_shared(inode, off_blk, &ext);
+		rwlock_read_unlock(&inode->map_lock);
+	}
 	if (err)
 		return err;
 	if (fault_hit(FAULT_wb_delay_ms, &site, &delay_ms, NULL))
@@ -107,8 +115,10 @@ static int map_dirty(void *owner, uint64_t off, uint64_t end, struct writeback_t
 	out->count_bytes = min_u64(blocks_to_bytes(geo, ext.count - skip), end - off);
 	if (ext.state == EXTENT_UNWRITTEN)
 		out->kind = KIND_UNWRITTEN;
+	else if (min_u64(off + out->count_bytes, file_size(inode)) <= disk_size)
+		out->kind = KIND_INSIDE;
 	else
-		out->kind = off + out->count_bytes <= disk_size ? KIND_INSIDE : KIND_EXTENDS;
+		out->kind = KIND_EXTENDS;
 	return 0;
 }
 
@@ -197,9 +207,15 @@ int file_convert_unwritten(struct inode *inode, uint64_t off, uint64_t end)
 int file_update_disk_size(struct inode *inode, uint64_t end)
 {
 	struct log *log = inode_cache_log(inode->cache);
+	bool is_there;
 	struct tx *tx;
 	int err;
 
+	rwlock_read_lock(&inode->map_lock);
+	is_there = min_u64(end, file_size(inode)) <= inode->disk_size_bytes;
+	rwlock_read_unlock(&inode->map_lock);
+	if (is_there)
+		return 0;
 	err = tx_begin(log, &log_reservations(log)->inode_change, 0, TX_USE_POOL, &tx);
 	if (err)
 		return err;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Zeroing a range through the page cache (Linux: iomap_zero_range): holes and clean unwritten blocks already read as
- * zeroes and are skipped; unwritten blocks with dirty pages over them are written first, so that their state is settled.
+ * zeroes and are skipped; unwritten blocks with dirty pages over them are written first, so that their state is
+ * settled.
  */
 #include "internal.h"
 
@@ -54,7 +55,11 @@ static void zero_mapping(struct iomap_iter *iter, struct mapping *m, bool *did_z
 	int err = 0;
 
 	if (needs_no_zeroing(iter, m)) {
-		iter->processed = (int64_t)left;
+		/* Data that were still being written when the mapping was made may be in written blocks now. */
+		if (iomap_is_valid(iter->inode, &iter->map))
+			iter->processed = (int64_t)left;
+		else
+			iter->map.flags |= IOMAP_F_STALE;
 		return;
 	}
 	while (left) {

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where the two ways in differ: buffered_write_ops and page_mkwrite_ops (XFS: xfs_buffered_write_iomap_begin and _end,
- * xfs_page_mkwrite_iomap_ops).
+ * Where the two ways in differ: buffered_write_ops and page_mkwrite_ops (XFS: xfs_buffered_write_iomap_begin and
+ * _end, xfs_page_mkwrite_iomap_ops).
  *
- * begin is the same for both: look up; a hole is reserved as delayed blocks.  Only a buffered write has an end: it holds the
- * io_lock, so what it reserved and did not fill is its own to take back, except where a page fault, which does not take the
- * io_lock, has dirtied a block inside it meanwhile.  A page fault has no end: its folio is dirty before anybody else can look.
+ * begin is the same for both: look up; a hole is reserved as delayed blocks.  Only a buffered write has an end: it
+ * holds the io_lock, so what it reserved and did not fill is its own to take back, except where a page fault, which
+ * does not take the io_lock, has dirtied a block inside it meanwhile.  A page fault has no end: its folio is dirty
+ * before anybody else can look.
  */
 #include "internal.h"
 
 #include <userxfs/base/bits.h>
 #include <userxfs/extent/delay.h>
 
-#define RESERVE_MAX_BYTES (1024u * PAGE_BYTES)	/* per mapping (XFS: XFS_WRITE_... 1024 pages) */
+#define RESERVE_MAX_BYTES (1024u * PAGE_BYTES) /* per mapping (XFS: XFS_WRITE_... 1024 pages) */
 
 /* Whether zeroing meets speculation past EOF: it becomes real unwritten blocks, so that zeroing need not touch it. */
 static bool is_past_eof_block(struct inode *inode, fileblk_t off_blk)

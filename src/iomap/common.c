@@ -53,10 +53,12 @@ struct extent iomap_lookup(struct inode *inode, fileblk_t off_blk, fileblk_t end
 	map_lookup(&inode->map, FORK_DATA, off_blk, &ext, &found);
 	*is_eof = !found;
 	if (!found || ext.off > off_blk) {
-		fileblk_t hole_end = found ? min_u64(ext.off, max_u64(end_blk, off_blk + 1)) : max_u64(end_blk, off_blk + 1);
+		fileblk_t hole_end =
+			found ? min_u64(ext.off, max_u64(end_blk, off_blk + 1)) : max_u64(end_blk, off_blk + 1);
 
-		return (struct extent){ .off = off_blk, .count = hole_end - off_blk, .start = FSBLK_NONE,
-					.state = EXTENT_HOLE };
+		return (struct extent){
+			.off = off_blk, .count = hole_end - off_blk, .start = FSBLK_NONE, .state = EXTENT_HOLE
+		};
 	}
 	return ext;
 }
@@ -82,8 +84,8 @@ int iomap_refuse_shared(struct inode *inode, fileblk_t off_blk, struct extent *e
 		return 0;
 	trim_front(ext, off_blk);
 	agblk = fsblk_agblk(geo, ext->start);
-	err = refcount_find_shared(NULL, space, fsblk_agno(geo, ext->start), agblk, (uint32_t)ext->count, false, &shared,
-				   &shared_count);
+	err = refcount_find_shared(NULL, space, fsblk_agno(geo, ext->start), agblk, (uint32_t)ext->count, false,
+				   &shared, &shared_count);
 	if (err || shared == AGBLK_NONE)
 		return err;
 	if (shared == agblk)

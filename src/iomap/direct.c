@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Mapping for writes that go to the disk at once (XFS: xfs_direct_write_iomap_begin): holes and delayed blocks under the
- * range are allocated now, unwritten; the caller converts them when the data are on disk.
+ * Mapping for writes that go to the disk at once (XFS: xfs_direct_write_iomap_begin): holes and delayed blocks under
+ * the range are allocated now, unwritten; the caller converts them when the data are on disk.
  */
 #include "internal.h"
 
@@ -18,8 +18,8 @@ uint64_t iomap_hinted_blocks(const struct inode *inode, fileblk_t off_blk, uint6
 }
 
 /*
- * Where the last block of an allocation that extends the file ends: aligned to the stripe or the extent size hint, unless
- * something is mapped there already (XFS: xfs_iomap_eof_align_last_fsb).  map_lock held.
+ * Where the last block of an allocation that extends the file ends: aligned to the stripe or the extent size hint,
+ * unless something is mapped there already (XFS: xfs_iomap_eof_align_last_fsb). map_lock held.
  */
 static fileblk_t align_end(struct inode *inode, fileblk_t end_blk)
 {
@@ -70,7 +70,9 @@ static int allocate(struct inode *inode, fileblk_t off_blk, uint64_t blocks, str
 		rwlock_write_unlock(&inode->map_lock);
 		return err;
 	}
-	/* Also when nothing was found: the allocator may have moved blocks between its own lists while it searched. */
+	/*
+	 * Also when nothing was found: the allocator may have moved blocks between its own lists while it searched.
+	 */
 	err = tx_commit(tx);
 	if (!err && n == 0)
 		err = -ENOSPC;

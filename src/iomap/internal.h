@@ -11,13 +11,11 @@ void iomap_from_extent(struct inode *inode, const struct extent *ext, uint32_t f
  */
 int iomap_lock_loaded(struct inode *inode);
 
-/* The extent that covers @off_blk, or the hole from there to the next extent (at most to @end_blk).  *is_eof: no extent at or
- * after @off_blk.  map_lock held. */
+/*
+ * The extent that covers @off_blk, or the hole from there to the next extent (at most to @end_blk).  *is_eof: no
+ * extent at or after @off_blk. map_lock held.
+ */
 struct extent iomap_lookup(struct inode *inode, fileblk_t off_blk, fileblk_t end_blk, bool *is_eof);
-
-/* Shortens a written extent of a file that may share blocks so that it is not shared, from @off_blk on.  -EOPNOTSUPP when the
- * first block is shared: overwriting shared blocks needs copy-on-write. */
-int iomap_refuse_shared(struct inode *inode, fileblk_t off_blk, struct extent *ext);
 
 int direct_write_begin(struct inode *inode, uint64_t off, uint64_t count, uint32_t flags, struct iomap *map,
 		       struct iomap *source);

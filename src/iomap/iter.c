@@ -2,8 +2,8 @@
 /*
  * The iterator (Linux: fs/iomap/iter.c).
  *
- * Each step ends the previous mapping with what was processed, then begins the next.  Without progress the loop ends, except
- * when the mapping was found stale: then it maps again at the same place.
+ * Each step ends the previous mapping with what was processed, then begins the next.  Without progress the loop ends,
+ * except when the mapping was found stale: then it maps again at the same place.
  */
 #include "internal.h"
 

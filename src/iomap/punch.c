@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Releasing unused delayed blocks without touching anybody's data (Linux: iomap_write_delalloc_release and its helpers).
+ * Releasing unused delayed blocks without touching anybody's data (Linux: iomap_write_delalloc_release and its
+ * helpers).
  *
- * "Unused" is decided by the page cache: a delayed block is in use when a dirty block inside the file lies over it.  Clean
- * folios protect nothing: either they are written back, and then no delayed block is under them, or they were filled with
- * zeroes by a reader of the hole.
+ * "Unused" is decided by the page cache: a delayed block is in use when a dirty block inside the file lies over it.
+ * Clean folios protect nothing: either they are written back, and then no delayed block is under them, or they were
+ * filled with zeroes by a reader of the hole.
  *
  *      start                                              end
  *        |----------|#dirty#|-----clean-----|#dirty#|------|
@@ -67,7 +68,9 @@ static uint64_t punch_around_dirty(struct inode *inode, uint64_t punch_from, uin
 void iomap_punch_unused(struct inode *inode, uint64_t off, uint64_t end, bool cow_fork)
 {
 	enum fork_which which = cow_fork ? FORK_COW : FORK_DATA;
-	uint64_t punch_from = off, scan = off, scan_end = min_u64(end, atomic_load(&inode->size_bytes));
+	/* The block that EOF cuts counts whole: what ends inside it would be rounded down and take it away. */
+	uint64_t size = round_up_u64(atomic_load(&inode->size_bytes), inode_geometry(inode)->block_bytes);
+	uint64_t punch_from = off, scan = off, scan_end = min_u64(end, size);
 
 	while (inode->mapping && scan < scan_end) {
 		uint64_t data_end;

@@ -2,9 +2,9 @@
 /*
  * Page memory: a buddy allocator over regions of 4 MiB from mmap.
  *
- * Blocks are 4 KiB to 1 MiB, naturally aligned.  A region's side table holds, for the first page of each free block, its
- * order and list node; page memory itself is never touched here, so freed pages keep being mapped and warm.  An empty region is
- * given back to the system unless it is the last one.
+ * Blocks are 4 KiB to 1 MiB, naturally aligned.  A region's side table holds, for the first page of each free block,
+ * its order and list node; page memory itself is never touched here, so freed pages keep being mapped and warm.  A
+ * few empty regions are kept: giving memory back and faulting it in again costs more than copying into it.
  */
 #include "internal.h"
 
@@ -14,6 +14,7 @@
 
 #define REGION_BYTES (4u << 20)
 #define REGION_PAGES (REGION_BYTES / PAGE_BYTES)
+#define KEPT_REGIONS 16			/* empty ones: 64 MiB */
 #define NOT_FREE UINT8_MAX
 
 struct free_block {
@@ -25,7 +26,7 @@ struct region {
 	struct list node;
 	uint8_t *base;
 	uint32_t free_pages;
-	uint8_t order[REGION_PAGES];		/* of the free block that starts here, or NOT_FREE */
+	uint8_t order[REGION_PAGES]; /* of the free block that starts here, or NOT_FREE */
 	struct free_block block[REGION_PAGES];
 };
 
@@ -40,6 +41,7 @@ void buddy_init(struct buddy *b)
 		list_init(&b->free[i]);
 	list_init(&b->regions);
 	b->mapped_bytes = 0;
+	b->empty_regions = 0;
 }
 
 static void put_free(struct buddy *b, struct region *r, unsigned page, unsigned order)
@@ -63,7 +65,8 @@ static struct region *region_create(struct buddy *b)
 	if (!r)
 		return NULL;
 	/* Twice as much, so that an aligned half can be kept. */
-	raw = mmap(NULL, 2 * REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	raw = mmap(NULL, 2 * REGION_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		   0);
 	if (raw == MAP_FAILED) {
 		mem_free(r);
 		return NULL;
@@ -84,6 +87,7 @@ static struct region *region_create(struct buddy *b)
 		put_free(b, r, i, FOLIO_ORDERS - 1);
 	list_push_back(&b->regions, &r->node);
 	b->mapped_bytes += REGION_BYTES;
+	b->empty_regions++;
 	return r;
 }
 
@@ -125,6 +129,8 @@ void *buddy_alloc(struct buddy *b, uint32_t bytes, struct region **region)
 		order--;
 		put_free(b, r, page + (1u << order), order);
 	}
+	if (r->free_pages == REGION_PAGES)
+		b->empty_regions--;
 	r->free_pages -= 1u << want;
 	*region = r;
 	return r->base + (size_t)page * PAGE_BYTES;
@@ -146,6 +152,10 @@ void buddy_free(struct buddy *b, struct region *r, void *data, uint32_t bytes)
 		order++;
 	}
 	put_free(b, r, page, order);
-	if (r->free_pages == REGION_PAGES && b->regions.next != b->regions.prev)
+	if (r->free_pages != REGION_PAGES)
+		return;
+	if (b->empty_regions >= KEPT_REGIONS)
 		region_destroy(b, r);
+	else
+		b->empty_regions++;
 }

@@ -2,8 +2,9 @@
 /*
  * The cache as a whole: budget, dirty limits, the LRU, waiting.
  *
- * A mapping is busy while it has dirty folios or folios under writeback; while it is busy it stands on the dirty list and its
- * owner is pinned.  Reclaim is second chance: a folio touched since the last look goes to the young end once more.
+ * A mapping is busy while it has dirty folios or folios under writeback; while it is busy it stands on the dirty list
+ * and its owner is pinned.  Reclaim is second chance: a folio touched since the last look goes to the young end once
+ * more.
  */
 #include "internal.h"
 
@@ -24,6 +25,7 @@ int pagecache_create(struct device *dev, const struct pagecache_options *options
 	cache->options = *options;
 	if (!cache->options.max_inflight_bytes)
 		cache->options.max_inflight_bytes = DEFAULT_INFLIGHT_BYTES;
+	mutex_init(&cache->walk_lock, RANK_INVALIDATE, UINT64_MAX, "walk of all mappings");
 	mutex_init(&cache->lock, RANK_PAGECACHE, 0, "pagecache");
 	cond_init(&cache->ended);
 	cond_init(&cache->work);
@@ -43,6 +45,7 @@ void pagecache_destroy(struct pagecache *cache)
 	cond_deinit(&cache->work);
 	cond_deinit(&cache->ended);
 	mutex_deinit(&cache->lock);
+	mutex_deinit(&cache->walk_lock);
 	mem_free(cache);
 }
 
@@ -125,7 +128,8 @@ static bool is_below_limit(void *arg)
 {
 	struct pagecache *cache = arg;
 
-	return atomic_load(&cache->dirty_bytes) + atomic_load(&cache->writeback_bytes) <= cache->options.dirty_limit_bytes;
+	return atomic_load(&cache->dirty_bytes) + atomic_load(&cache->writeback_bytes) <=
+	       cache->options.dirty_limit_bytes;
 }
 
 static bool has_little_in_flight(void *arg)
@@ -140,7 +144,7 @@ void pagecache_throttle(struct pagecache *cache, struct mapping *mapping, uint64
 	while (!is_below_limit(cache)) {
 		if (!pagecache_writeback_pass(cache) && !is_below_limit(cache)) {
 			if (atomic_load(&cache->writeback_bytes) == 0)
-				return;		/* nothing can be written: errors keep it dirty */
+				return; /* nothing can be written: errors keep it dirty */
 			pagecache_wait_ended(mapping, has_little_in_flight, cache);
 		}
 	}

@@ -2,8 +2,8 @@
 /*
  * One folio: its memory, lock, references and per-block state (Linux: iomap_folio_state).
  *
- * State is two bit arrays, one bit for each block: uptodate and dirty.  FOLIO_UPTODATE and FOLIO_DIRTY in .flags summarise
- * them for readers that hold no lock.
+ * State is two bit arrays, one bit for each block: uptodate and dirty.  FOLIO_UPTODATE and FOLIO_DIRTY in .flags
+ * summarise them for readers that hold no lock.
  */
 #include "internal.h"
 
@@ -69,7 +69,8 @@ static uint32_t find_bit(const uint64_t *bits, uint32_t from, uint32_t end, bool
 /* Clips a byte range of the file to the folio and turns it into block indices, rounding outward or inward. */
 static bool clip(const struct folio *f, uint64_t off, uint64_t count, bool outward, uint32_t *from, uint32_t *end)
 {
-	unsigned log = f->mapping ? f->mapping->block_log : PAGE_LOG;
+	/* Readers without the lock come here while the folio leaves its mapping. */
+	unsigned log = folio_blocks(f)->block_log;
 	uint64_t first = max_u64(off, f->off_bytes), last = min_u64(off + count, f->off_bytes + f->bytes);
 
 	if (first >= last)
@@ -102,6 +103,7 @@ struct folio *folio_create(struct mapping *m, uint64_t off, uint32_t bytes)
 		goto fail;
 	fb->block_count = blocks;
 	fb->words = words;
+	fb->block_log = m->block_log;
 	f->blocks = fb;
 	olock_init(&f->lock);
 	olock_lock(&f->lock);
@@ -194,7 +196,8 @@ void folio_set_uptodate(struct folio *folio, uint64_t off, uint64_t count)
 	if (!clip(folio, off, count, false, &from, &end))
 		return;
 	set_bits(uptodate_bits(folio), from, end);
-	if (find_bit(uptodate_bits(folio), 0, folio_blocks(folio)->block_count, false) == folio_blocks(folio)->block_count)
+	if (find_bit(uptodate_bits(folio), 0, folio_blocks(folio)->block_count, false) ==
+	    folio_blocks(folio)->block_count)
 		atomic_fetch_or_explicit(&folio->flags, FOLIO_UPTODATE, memory_order_release);
 }
 
@@ -260,7 +263,8 @@ bool folio_next_dirty(const struct folio *folio, uint64_t from, uint64_t end, ui
 
 void folio_stamp(struct folio *folio, uint64_t off, uint64_t count, uint64_t unique)
 {
-	uint64_t first = (off - folio->off_bytes) / PAGE_BYTES, last = (off + count - 1 - folio->off_bytes) / PAGE_BYTES;
+	uint64_t first = (off - folio->off_bytes) / PAGE_BYTES,
+		 last = (off + count - 1 - folio->off_bytes) / PAGE_BYTES;
 
 	if (!folio->stamps)
 		folio->stamps = mem_alloc_zeroed_sure(folio->bytes / PAGE_BYTES * sizeof(uint64_t));

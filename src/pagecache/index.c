@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One mapping's folios by position (Linux: the xarray of an address_space): a radix tree of 64-way nodes over chunks of
- * 1 MiB.  Each node knows which children exist and which hold a dirty (written-back) folio somewhere below, so that the
- * next one is found without looking at clean ones.
+ * One mapping's folios by position (Linux: the xarray of an address_space): a radix tree of 64-way nodes over chunks
+ * of 1 MiB. Each node knows which children exist and which hold a dirty (written-back) folio somewhere below, so that
+ * the next one is found without looking at clean ones.
  *
  *            node  [present 64 bits][tag bits x 2]
  *           /    \

@@ -22,6 +22,7 @@ struct buddy {
 	struct list free[FOLIO_ORDERS];		/* free blocks; the nodes live in side tables */
 	struct list regions;
 	uint64_t mapped_bytes;
+	uint32_t empty_regions;
 };
 
 void buddy_init(struct buddy *b);
@@ -68,6 +69,7 @@ struct pagecache {
 	void (*pin)(void *owner);		/* [I after setup] */
 	void (*unpin)(void *owner);
 
+	struct mutex walk_lock;			/* one walk over all busy mappings at a time; outside folio locks */
 	struct mutex lock;
 	struct cond ended;			/* an I/O ended, memory became clean */
 	struct cond work;			/* for pagecache_wait_work() */
@@ -108,6 +110,7 @@ struct folio_blocks {
 	struct region *region;
 	uint32_t block_count;
 	uint32_t words;
+	uint8_t block_log;			/* of the mapping it was made for */
 	_Atomic uint32_t io_count;		/* writeback I/Os that carry it */
 	_Atomic bool was_referenced;		/* second chance in the LRU */
 	uint64_t bits[];			/* uptodate words, then dirty words */
@@ -130,8 +133,10 @@ struct folio *mapping_next_flagged(struct mapping *m, uint64_t off, uint64_t end
 /* Locked, with one reference, outside the index; NULL without memory. */
 struct folio *folio_create(struct mapping *m, uint64_t off, uint32_t bytes);
 uint64_t folio_seek_uptodate(const struct folio *folio, uint64_t off, uint64_t end, bool data);
-/* One more (one less) reason for the mapping to be busy: a dirty folio, one under writeback, somebody at work on it.  The last
- * one gone, the mapping may be destroyed: do not touch it afterwards. */
+/*
+ * One more (one less) reason for the mapping to be busy: a dirty folio, one under writeback, somebody at work on it.
+ * The last one gone, the mapping may be destroyed: do not touch it afterwards.
+ */
 void mapping_hold_busy(struct mapping *m);
 void folio_become_busy(struct folio *folio);
 void folio_stop_being_busy(struct mapping *m);

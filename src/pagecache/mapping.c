@@ -2,8 +2,8 @@
 /*
  * One file's pages: finding, making, removing folios.
  *
- * A folio found in the index is referenced under the mapping's lock, then locked without it; whoever gets the lock checks
- * folio->mapping and looks again if it was removed meanwhile.
+ * A folio found in the index is referenced under the mapping's lock, then locked without it; whoever gets the lock
+ * checks folio->mapping and looks again if it was removed meanwhile.
  */
 #include "internal.h"
 
@@ -272,8 +272,9 @@ void mapping_remove_folio(struct mapping *m, struct folio *f)
 		chunk->pages[page + i] = NULL;
 	if (--chunk->folio_count == 0)
 		page_index_drop(&m->index, chunk);
-	mutex_unlock(&m->lock);
+	/* Whoever finds the mapping empty may destroy it as soon as the lock is free. */
 	atomic_fetch_sub(&m->cached_bytes, f->bytes);
+	mutex_unlock(&m->lock);
 	f->mapping = NULL;
 	folio_put(f);
 }

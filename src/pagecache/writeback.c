@@ -2,13 +2,13 @@
 /*
  * Writing dirty folios (Linux: iomap_writepages, iomap_ioend).
  *
- *   mapping_write     dirty folios in ascending order, each locked: wait for the write in flight, cut at the file's size, then
- *                     for each dirty run: clear its dirty bits, ask the owner where it goes, add it to the I/O being built
- *   I/O               grows while the next run is adjacent in the file and on disk and of the same kind; then it is submitted
- *   .done             from a device pass; the owner converts extents and moves the size, then calls writeback_io_end()
+ *   mapping_write     dirty folios in ascending order, each locked: wait for the write in flight, cut at the file's
+ *   size, then for each dirty run: clear its dirty bits, ask the owner where it goes, add it to the I/O being built
+ *   I/O grows while the next run is adjacent in the file and on disk and of the same kind; then it is submitted .done
+ *   from a device pass; the owner converts extents and moves the size, then calls writeback_io_end()
  *
- * A folio has FOLIO_WRITEBACK while folio_blocks.io_count > 0; the writer itself counts as one while it is looking at the
- * folio, so that an early I/O cannot end the state before the last run is added.
+ * A folio has FOLIO_WRITEBACK while folio_blocks.io_count > 0; the writer itself counts as one while it is looking at
+ * the folio, so that an early I/O cannot end the state before the last run is added.
  */
 #include "internal.h"
 
@@ -18,13 +18,13 @@
 #include <userxfs/base/memory.h>
 
 #define IO_MAX_BYTES (8u << 20)
-#define IO_MAX_PIECES 1024u			/* IOV_MAX */
+#define IO_MAX_PIECES 1024u /* IOV_MAX */
 
 struct writer {
 	struct mapping *mapping;
-	struct writeback_io *io;		/* being built */
+	struct writeback_io *io; /* being built */
 	uint64_t written_bytes;
-	int err;				/* first error of .map */
+	int err; /* first error of .map */
 };
 
 /* ---- folios under writeback ---- */
@@ -306,6 +306,7 @@ static struct mapping *next_of_round(struct pagecache *cache, uint64_t round)
 		if (first->round != round) {
 			m = first;
 			m->round = round;
+			m->dirtied_ns = clock_now_ns();
 			m->busy_folios++;
 			list_move_back(&cache->dirty, &m->dirty_node);
 		}
@@ -344,6 +345,8 @@ static int walk_busy(struct pagecache *cache, int (*visit)(struct mapping *m))
 	uint64_t round;
 	int err = 0;
 
+	/* Two walks at once would take each other's marks for their own, and skip or visit again and again. */
+	mutex_lock(&cache->walk_lock);
 	mutex_lock(&cache->lock);
 	round = ++cache->round;
 	mutex_unlock(&cache->lock);
@@ -354,6 +357,7 @@ static int walk_busy(struct pagecache *cache, int (*visit)(struct mapping *m))
 			err = ret;
 		folio_stop_being_busy(m);
 	}
+	mutex_unlock(&cache->walk_lock);
 	return err;
 }
 
@@ -389,8 +393,9 @@ static struct mapping *pick_mapping(struct pagecache *cache, uint64_t *from)
 
 		if (!atomic_load(&m->dirty_folios))
 			continue;
+		/* The list is in the order of .dirtied_ns: the rest is younger still. */
 		if (!is_over && m->dirtied_ns + cache->options.dirty_expire_ns > clock_now_ns())
-			continue;
+			break;
 		m->busy_folios++;
 		*from = m->writeback_from;
 		picked = m;

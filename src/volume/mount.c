@@ -3,8 +3,8 @@
  * Mounting and unmounting (XFS: xfs_mountfs, xfs_unmountfs).
  *
  * Mount, happy path: open and lock the device; superblock; log head (must be clean, or -o ro,norecovery); counters;
- * journal; per-AG reservations; inode cache; page cache; root inode; threads.  Every step that fails undoes the ones before
- * it in reverse order.
+ * journal; per-AG reservations; inode cache; page cache; root inode; threads.  Every step that fails undoes the ones
+ * before it in reverse order.
  *
  * Unmount: all data, last puts of inodes, trimming, everything home, the counters into the superblock, the unmount
  * record.  After a shutdown nothing is written: the log stays as it is and can be recovered.
@@ -16,11 +16,12 @@
 #include <userxfs/base/error.h>
 #include <userxfs/base/memory.h>
 #include <userxfs/base/message.h>
+#include <userxfs/extent/delay.h>
 #include <userxfs/volume.h>
 
 #include "threads.h"
 
-#define SUPERBLOCK_READ_BYTES 32768u		/* the largest sector */
+#define SUPERBLOCK_READ_BYTES 32768u /* the largest sector */
 #define CACHE_LIMIT_BYTES (4ull << 30)
 #define UNUSED_INODES 65536u
 
@@ -47,7 +48,8 @@ static int read_superblock(struct volume *vol, uint8_t *sb, size_t bytes)
 	}
 	err = device_read(vol->dev, 0, sb, bytes);
 	if (err) {
-		msg_error("%s: cannot read the superblock: %s; check the device", vol->options.device, strerror(-err));
+		msg_error("%s: cannot read the superblock: %s; check the device", vol->options.device,
+			  strerror(-err));
 		return err;
 	}
 	verdict = geometry_decode(sb, bytes, vol->dev->size_bytes, &vol->geo, why, sizeof(why));
@@ -100,7 +102,8 @@ static int check_log(struct volume *vol, uint64_t log_off, struct log_head *head
 		return 0;
 	msg_error("%s: the log holds changes that are not replayed yet (the volume was not unmounted); "
 		  "let the kernel replay them (mount -t xfs, umount) and mount again, or look at the volume as it is "
-		  "with -o ro,norecovery", vol->options.device);
+		  "with -o ro,norecovery",
+		  vol->options.device);
 	return -EUCLEAN;
 }
 
@@ -217,8 +220,8 @@ static int start_rooms(struct volume *vol, const struct xfs_dsb *sb, uint64_t lo
 	err = space_load(vol->space, sb, vol->options.no_recovery);
 	if (err)
 		return err;
-	err = log_create(vol->buffers, vol->log_dev, log_off, &vol->geo, head, &space_tx_ops, vol->space, &log_options,
-			 &vol->log);
+	err = log_create(vol->buffers, vol->log_dev, log_off, &vol->geo, head, &space_tx_ops, vol->space,
+			 &log_options, &vol->log);
 	if (err)
 		return err;
 	if (!vol->is_read_only) {
@@ -245,7 +248,8 @@ static int read_root(struct volume *vol)
 	int err = inode_get(vol->inodes, NULL, vol->geo.root, 0, &vol->root);
 
 	if (err) {
-		msg_error("%s: cannot read the root directory: %s; run xfs_repair", vol->options.device, strerror(-err));
+		msg_error("%s: cannot read the root directory: %s; run xfs_repair", vol->options.device,
+			  strerror(-err));
 		return err;
 	}
 	if ((vol->root->mode & S_IFMT) != S_IFDIR) {
@@ -378,6 +382,18 @@ static int forget_one(struct inode *inode, void *context)
 	return 0;
 }
 
+/* What could not be written promises blocks still: they go back, or the counters on disk would be wrong. */
+static int break_promises(struct inode *inode, void *context)
+{
+	if (atomic_load(&inode->map.delayed_blocks)) {
+		rwlock_write_lock(&inode->map_lock);
+		delay_punch(&inode->map, FORK_DATA, 0, UINT64_MAX >> 1);
+		rwlock_write_unlock(&inode->map_lock);
+	}
+	inode_put(inode);
+	return 0;
+}
+
 /* Everything that can be done while transactions still run. */
 static int settle(struct volume *vol)
 {
@@ -387,6 +403,10 @@ static int settle(struct volume *vol)
 	inactivate_all(vol);
 	ret = files_flush_all(vol->files, true);
 	prealloc_trim_pass(vol->files, true);
+	if (ret && !log_is_shutdown(vol->log)) {
+		pagecache_discard_all(vol->pages);
+		inode_for_each(vol->inodes, break_promises, NULL);
+	}
 	inactivate_all(vol);
 	err = log_quiesce(vol->log);
 	return ret ? ret : err;
@@ -421,7 +441,8 @@ int volume_unmount(struct volume *vol, bool forget)
 		if (!log_is_shutdown(vol->log))
 			err = leave_clean_log(vol);
 		if (err)
-			msg_error("%s: unmounting failed: %s; the log holds what is missing, mount the volume again to replay it",
+			msg_error("%s: unmounting failed: %s; the log holds what is missing, mount the volume again "
+				  "to replay it",
 				  vol->options.device, strerror(-err));
 		if (err && !log_is_shutdown(vol->log))
 			log_shutdown(vol->log, SHUTDOWN_FORCED, "unmount failed");

@@ -24,7 +24,9 @@ static bool print_row_extent(void *context, const struct extent *ext)
 	bool *is_first = context;
 
 	printf("%s%llu+%llu%c", *is_first ? "" : " ", (unsigned long long)ext->off, (unsigned long long)ext->count,
-	       ext->state == EXTENT_DELAYED ? 'D' : ext->state == EXTENT_UNWRITTEN ? 'U' : 'W');
+	       ext->state == EXTENT_DELAYED     ? 'D'
+	       : ext->state == EXTENT_UNWRITTEN ? 'U'
+						: 'W');
 	*is_first = false;
 	return true;
 }
@@ -36,8 +38,8 @@ static void print_row(struct xo *xo, const char *event, uint64_t writes)
 	bool is_first = true;
 
 	inode_stat(inode, &stat);
-	printf("%s,%llu,%llu,%llu,%lld,%lld,\"", event, (unsigned long long)writes, (unsigned long long)stat.size_bytes,
-	       (unsigned long long)stat.blocks_512,
+	printf("%s,%llu,%llu,%llu,%lld,%lld,\"", event, (unsigned long long)writes,
+	       (unsigned long long)stat.size_bytes, (unsigned long long)stat.blocks_512,
 	       (long long)(stat.blocks_512 * 512 - round_up_u64(stat.size_bytes, 4096)),
 	       (long long)(xo->base_free - xo_free_blocks(xo)));
 	ensure(file_report(inode, 0, UINT64_MAX, print_row_extent, &is_first) == 0);
@@ -72,7 +74,8 @@ void xo_trace_append(struct xo *xo, const char *path, uint64_t chunk, uint64_t t
 
 	reopen(xo, path, "ca");
 	xo->base_free = xo_free_blocks(xo);
-	printf("event,nwrites,size_bytes,st_blocks512,prealloc_beyond_eof_bytes,bfree_used_blocks,extents_fsb_off+len_flag\n");
+	printf("event,nwrites,size_bytes,st_blocks512,prealloc_beyond_eof_bytes,bfree_used_blocks,extents_fsb_off+"
+	       "len_flag\n");
 	for (uint64_t i = 1; i <= n; i++) {
 		append(xo, chunk);
 		if (blocks_512(xo_current(xo)->inode) == last)

@@ -165,7 +165,8 @@ int xo_rename(struct xo *xo, const char *from, const char *to)
 		return err;
 	err = walk_parent(xo, to, &new_dir, &new_last);
 	if (!err) {
-		err = namespace_rename(&xo->vol->ns, old_dir, name_of(old_last), new_dir, name_of(new_last), 0, &root_user);
+		err = namespace_rename(&xo->vol->ns, old_dir, name_of(old_last), new_dir, name_of(new_last), 0,
+				       &root_user);
 		inode_put(new_dir);
 	}
 	inode_put(old_dir);

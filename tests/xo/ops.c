@@ -44,8 +44,8 @@ void xo_close(struct xo_file *file)
 /* ---- write ---- */
 
 struct bad_source {
-	struct write_source base;	/* first member */
-	uint64_t good;			/* bytes that can be read */
+	struct write_source base; /* first member */
+	uint64_t good; /* bytes that can be read */
 	uint8_t byte;
 };
 

@@ -12,7 +12,7 @@
 #define SHOWN_HEAD 12
 #define SHOWN_TAIL 4
 #define FILL_UNIT 4096u
-#define FILL_MIXED 256			/* no byte */
+#define FILL_MIXED 256 /* no byte */
 
 struct extent_list {
 	struct extent extents[EXTENTS_MAX];
@@ -86,7 +86,8 @@ void xo_print_place(struct xo *xo, struct inode *inode)
 	for (unsigned i = 0; i < list->count; i++) {
 		const struct extent *ext = &list->extents[i];
 
-		printf("%s%lluK+%lluK:%s@%llu", i ? " " : "", (unsigned long long)(blocks_to_bytes(geo, ext->off) >> 10),
+		printf("%s%lluK+%lluK:%s@%llu", i ? " " : "",
+		       (unsigned long long)(blocks_to_bytes(geo, ext->off) >> 10),
 		       (unsigned long long)(blocks_to_bytes(geo, ext->count) >> 10), i + 1 == list->count ? "L" : "",
 		       (unsigned long long)(fsblk_to_bytes(geo, ext->start) >> xo->unit_log));
 	}
@@ -118,7 +119,8 @@ static int fill_of(const uint8_t *data, uint64_t count)
 static void print_run(int fill, unsigned long count)
 {
 	if (count)
-		printf(" %lux%s%02x", count, fill == FILL_MIXED ? "mix" : "", fill == FILL_MIXED ? 0 : (unsigned)fill);
+		printf(" %lux%s%02x", count, fill == FILL_MIXED ? "mix" : "",
+		       fill == FILL_MIXED ? 0 : (unsigned)fill);
 }
 
 void xo_print_fill(struct xo_file *file)
@@ -154,8 +156,8 @@ void xo_print_xflags(struct inode *inode)
 	struct inode_stat stat;
 
 	inode_stat(inode, &stat);
-	printf("  xflags=0x%x nextents=%llu extsize=%u cowextsize=%u\n", stat.xflags, (unsigned long long)stat.extent_count,
-	       stat.extent_hint_bytes, stat.cow_hint_bytes);
+	printf("  xflags=0x%x nextents=%llu extsize=%u cowextsize=%u\n", stat.xflags,
+	       (unsigned long long)stat.extent_count, stat.extent_hint_bytes, stat.cow_hint_bytes);
 }
 
 void xo_print_statfs(struct xo *xo, const char *format)

@@ -154,7 +154,8 @@ static void run_w(struct xo *xo, char **arg, const char *line)
 static void run_w4(struct xo *xo, char **arg, const char *line)
 {
 	uint64_t total, chunk = arg[3] && arg[4] ? xo_number(arg[4]) : 4096;
-	int err = xo_write_chunks(xo_current(xo), xo_number(arg[1]), xo_number(arg[2]), chunk, byte_of(arg[3], 0xcd), &total);
+	int err = xo_write_chunks(xo_current(xo), xo_number(arg[1]), xo_number(arg[2]), chunk, byte_of(arg[3], 0xcd),
+				  &total);
 
 	if (err)
 		xo_print_result(line, err, 0);
@@ -300,7 +301,8 @@ static void change_xflags(struct xo *xo, const char *line, uint32_t xflag, struc
 
 static void run_extsize(struct xo *xo, char **arg, const char *line)
 {
-	struct inode_change change = { .valid = CHANGE_EXTENT_HINT, .extent_hint_bytes = (uint32_t)xo_number(arg[1]) };
+	struct inode_change change = { .valid = CHANGE_EXTENT_HINT,
+				       .extent_hint_bytes = (uint32_t)xo_number(arg[1]) };
 
 	change_xflags(xo, line, FS_XFLAG_EXTSIZE, &change);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * The xo language against the library, in one process: one system call per line of a script, and probes that show what an
- * outsider would see.  The same scripts were run on Linux 6.18 (expected.txt); see README.
+ * The xo language against the library, in one process: one system call per line of a script, and probes that show
+ * what an outsider would see.  The same scripts were run on Linux 6.18 (expected.txt); see README.
  *
- * A script speaks of descriptors ("fd N" chooses one of 16) and paths ("$M/name").  Like the kernel's, inodes stay in memory
- * after the last close: the name cache here keeps a reference until "drop", unlink or unmount.
+ * A script speaks of descriptors ("fd N" chooses one of 16) and paths ("$M/name").  Like the kernel's, inodes stay in
+ * memory after the last close: the name cache here keeps a reference until "drop", unlink or unmount.
  */
 #include <userxfs/volume.h>
 
@@ -72,8 +72,12 @@ void xo_close(struct xo_file *file);
 /* One write() of @count bytes @byte, of which the first @good can be read; *done as file_write(). */
 int xo_write(struct xo_file *file, uint64_t off, uint64_t count, uint64_t good, uint8_t byte, uint32_t flags,
 	     uint64_t *done);
-/* Writes of @chunk bytes until @count is reached or one is short; the first error, if nothing was written by that call. */
-int xo_write_chunks(struct xo_file *file, uint64_t off, uint64_t count, uint64_t chunk, uint8_t byte, uint64_t *total);
+/*
+ * Writes of @chunk bytes until @count is reached or one is short; the first error, if nothing was written by that
+ * call.
+ */
+int xo_write_chunks(struct xo_file *file, uint64_t off, uint64_t count, uint64_t chunk, uint8_t byte,
+		    uint64_t *total);
 int xo_read(struct xo_file *file, uint64_t off, uint64_t count, bool direct, uint8_t *first, uint64_t *done);
 int xo_store(struct xo_file *file, uint64_t off, uint64_t count, uint8_t byte);
 int xo_load(struct xo_file *file, uint64_t off);

@@ -64,7 +64,8 @@ void node_entry(struct session *s, struct inode *inode, struct fuse_entry_out *o
 	*out = (struct fuse_entry_out){
 		.nodeid = inum_equal(inode->ino, s->vol->geo.root) ? FUSE_ROOT_ID : inode->ino.v,
 		.generation = inode->generation,
-		.entry_valid = ATTR_TIMEOUT_SEC,
+		/* Other spellings of a name change with it, which the kernel does not know. */
+		.entry_valid = s->vol->geo.has_ascii_ci ? 0 : ATTR_TIMEOUT_SEC,
 		.attr_valid = node_attr_timeout(inode),
 	};
 	node_attr(s, inode, &out->attr);

@@ -178,7 +178,8 @@ static void reply_created(struct request *r, int err, struct inode *inode, uint3
 	} out;
 
 	if (!err) {
-		err = open_file_create(r->s, inode, flags, &out.open);
+		/* It is new: there is nothing to truncate. */
+		err = open_file_create(r->s, inode, flags & ~(uint32_t)O_TRUNC, &out.open);
 		if (err)
 			inode_put(inode);
 	}

@@ -16,6 +16,9 @@
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
 #include <userxfs/base/memory.h>
+#include <userxfs/xattr.h>
+
+#define COPY_MAX_BYTES (128u << 20)
 
 static struct open_file *open_file(uint64_t fh)
 {
@@ -100,6 +103,16 @@ void open_files_free_all(struct session *s)
 		open_file_free(s, list_first(&s->open_files, struct open_file, node));
 }
 
+/* Truncating by opening, by somebody who may not keep the set-id bits (FUSE_HANDLE_KILLPRIV_V2). */
+static int kill_privileges(struct inode *inode, const struct fuse_open_in *arg)
+{
+	struct inode_change change = { .valid = CHANGE_KILL_PRIV | CHANGE_TOUCH };
+
+	if (!(arg->open_flags & FUSE_OPEN_KILL_SUIDGID) || !(inode->mode & (S_ISUID | S_ISGID)))
+		return 0;
+	return inode_change(inode, &change);
+}
+
 void op_open(struct request *r)
 {
 	const struct fuse_open_in *arg = (const void *)r->body;
@@ -109,6 +122,11 @@ void op_open(struct request *r)
 
 	if (!err) {
 		err = open_file_create(r->s, inode, arg->flags, &out);
+		if (!err) {
+			err = kill_privileges(inode, arg);
+			if (err)
+				open_file_free(r->s, open_file(out.fh));
+		}
 		inode_put(inode);
 	}
 	if (err)
@@ -129,14 +147,38 @@ void op_release(struct request *r)
 
 /* ---- read ---- */
 
+/*
+ * A reply that is short of what was asked means EOF to the kernel, which then cuts its size: what was too scattered for one
+ * hold is copied, and an error is told.
+ */
+static int read_rest(struct inode *inode, uint64_t off, uint8_t *to, uint64_t count, uint64_t *done)
+{
+	int err = 0;
+
+	while (!err && *done < count) {
+		struct iovec iov = { to + *done, count - *done };
+		uint64_t got = 0;
+
+		err = file_read(inode, off + *done, &iov, 1, &got);
+		if (!got)
+			break;
+		*done += got;
+	}
+	return err;
+}
+
 static void read_cached(struct request *r, struct open_file *file, const struct fuse_read_in *arg, uint64_t count)
 {
 	struct file_read_hold hold = { .count = 0 };
-	struct iovec iov[1 + ARRAY_COUNT(hold.folios)];
-	uint64_t done = 0;
+	struct iovec iov[2 + ARRAY_COUNT(hold.folios)];
+	uint64_t done = 0, copied = 0;
 	int pieces = 0, err;
 
 	err = file_read_iov(file->inode, arg->offset, count, iov + 1, (int)ARRAY_COUNT(hold.folios), &pieces, &hold, &done);
+	if (!err && done < count)
+		err = read_rest(file->inode, arg->offset + done, r->scratch, count - done, &copied);
+	if (copied)
+		iov[1 + pieces++] = (struct iovec){ r->scratch, copied };
 	if (err)
 		reply_error(r, err);
 	else
@@ -169,6 +211,30 @@ void op_read(struct request *r)
 
 /* ---- write ---- */
 
+/*
+ * A write-back when the kernel caches writes (-o writeback): its size runs ahead of ours, so it extends the file like any
+ * write; what finds no space stays in the cache.
+ */
+static int write_back(struct inode *inode, uint64_t off, uint64_t count, const uint8_t *data, uint64_t unique)
+{
+	struct iovec iov = { (void *)(uintptr_t)data, count };
+	struct write_source src;
+	uint64_t done = 0;
+	int err;
+
+	write_source_iov(&src, &iov, 1);
+	src.unique = unique;
+	err = file_write(inode, off, count, &src, 0, &done);
+	if (!err && done == count)
+		return 0;
+	if (off + count > atomic_load(&inode->size_bytes)) {
+		err = file_truncate(inode, off + count);
+		if (err)
+			return err;
+	}
+	return file_fault_store(inode, off + done, count - done, data + done, unique);
+}
+
 static uint32_t write_flags(const struct request *r, const struct open_file *file, const struct fuse_write_in *arg)
 {
 	uint32_t flags = 0;
@@ -183,6 +249,25 @@ static uint32_t write_flags(const struct request *r, const struct open_file *fil
 	if (file->flags & O_DIRECT)
 		flags |= FILE_WRITE_DIRECT;
 	return flags;
+}
+
+/*
+ * File capabilities do not survive a change of the file.  The kernel sees to it for writes through its cache, not for direct
+ * ones.
+ */
+static int kill_capabilities(struct inode *inode)
+{
+	struct xattr_name name;
+	size_t length;
+	int err;
+
+	if (!inode->map.attr_space || xattr_parse("security.capability", &name) ||
+	    xattr_get(inode, &name, NULL, 0, &length))
+		return 0;
+	rwlock_write_lock(&inode->io_lock);
+	err = xattr_remove(inode, &name);
+	rwlock_write_unlock(&inode->io_lock);
+	return err == -ENODATA ? 0 : err;
 }
 
 void op_write(struct request *r)
@@ -206,7 +291,10 @@ void op_write(struct request *r)
 
 		err = node_get(r->s, r->in->nodeid, &inode);
 		if (!err) {
-			err = file_fault_store(inode, arg->offset, arg->size, data, r->in->unique);
+			if (r->s->options.writeback_cache)
+				err = write_back(inode, arg->offset, arg->size, data, r->in->unique);
+			else
+				err = file_fault_store(inode, arg->offset, arg->size, data, r->in->unique);
 			inode_put(inode);
 		}
 		done = arg->size;
@@ -214,7 +302,9 @@ void op_write(struct request *r)
 		iov = (struct iovec){ (void *)data, arg->size };
 		write_source_iov(&src, &iov, 1);
 		src.unique = file->is_direct ? 0 : r->in->unique;
-		err = file_write(file->inode, arg->offset, arg->size, &src, write_flags(r, file, arg), &done);
+		err = file->is_direct ? kill_capabilities(file->inode) : 0;
+		if (!err)
+			err = file_write(file->inode, arg->offset, arg->size, &src, write_flags(r, file, arg), &done);
 	}
 	if (err) {
 		reply_error(r, err);
@@ -274,7 +364,8 @@ static int copy_range(struct request *r, uint64_t *done)
 
 	if (arg->flags)
 		return -EINVAL;
-	return file_copy(in->inode, arg->off_in, out->inode, arg->off_out, arg->len, done);
+	/* In parts: who copies can be interrupted between them, and the old reply's count has 32 bits. */
+	return file_copy(in->inode, arg->off_in, out->inode, arg->off_out, min_u64(arg->len, COPY_MAX_BYTES), done);
 }
 
 void op_copy_file_range(struct request *r)

@@ -33,7 +33,7 @@ void op_lookup(struct request *r)
 		err = namespace_lookup(&r->s->vol->ns, dir, name, &inode);
 	}
 	inode_put(dir);
-	if (err == -ENOENT) {
+	if (err == -ENOENT && !r->s->vol->geo.has_ascii_ci) {
 		/* A negative entry: the kernel need not ask again until somebody makes it. */
 		out = (struct fuse_entry_out){ .entry_valid = ATTR_TIMEOUT_SEC };
 		reply_data(r, &out, sizeof(out));

@@ -12,7 +12,7 @@ static const uint64_t wanted_flags =
 	FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC | FUSE_EXPORT_SUPPORT | FUSE_DONT_MASK |
 	FUSE_HAS_IOCTL_DIR | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS |
 	FUSE_POSIX_ACL | FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_EXPLICIT_INVAL_DATA | FUSE_HANDLE_KILLPRIV_V2 |
-	FUSE_DIRECT_IO_ALLOW_MMAP_FLAG;
+	FUSE_SETXATTR_EXT | FUSE_DIRECT_IO_ALLOW_MMAP_FLAG;
 
 void op_init(struct request *r)
 {
@@ -42,6 +42,7 @@ void op_init(struct request *r)
 		flags |= FUSE_WRITEBACK_CACHE;
 	flags &= offered;
 	s->minor = in->minor;
+	s->has_setxattr_ext = flags & FUSE_SETXATTR_EXT;
 	out.max_readahead = in->max_readahead;
 	out.flags = (uint32_t)flags | (in->flags & FUSE_INIT_EXT);
 	out.flags2 = (uint32_t)(flags >> 32);

@@ -135,11 +135,22 @@ static int set_value(struct inode *inode, const char *full_name, const void *val
 	return err;
 }
 
+/* An access ACL set by somebody outside the file's group takes the set-group-id bit away. */
+static int kill_sgid(struct inode *inode)
+{
+	struct inode_change change = {
+		.valid = CHANGE_MODE | CHANGE_TOUCH,
+		.mode = inode->mode & 07777 & ~S_ISGID,
+	};
+
+	return inode->mode & S_ISGID ? inode_change(inode, &change) : 0;
+}
+
 void op_setxattr(struct request *r)
 {
-	/* Without FUSE_SETXATTR_EXT the kernel sends the short form. */
 	const struct fuse_setxattr_in *arg = (const void *)r->body;
-	const char *name = request_string(r, FUSE_COMPAT_SETXATTR_IN_SIZE);
+	uint32_t arg_bytes = r->s->has_setxattr_ext ? sizeof(*arg) : FUSE_COMPAT_SETXATTR_IN_SIZE;
+	const char *name = request_string(r, arg_bytes);
 	struct inode *inode;
 	size_t value_off;
 	int err;
@@ -148,7 +159,7 @@ void op_setxattr(struct request *r)
 		reply_error(r, -EINVAL);
 		return;
 	}
-	value_off = FUSE_COMPAT_SETXATTR_IN_SIZE + strlen(name) + 1;
+	value_off = arg_bytes + strlen(name) + 1;
 	if (arg->size > r->body_bytes - value_off) {
 		reply_error(r, -EINVAL);
 		return;
@@ -156,6 +167,8 @@ void op_setxattr(struct request *r)
 	err = node_get(r->s, r->in->nodeid, &inode);
 	if (!err) {
 		err = set_value(inode, name, r->body + value_off, arg->size, (int)arg->flags);
+		if (!err && r->s->has_setxattr_ext && arg->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)
+			err = kill_sgid(inode);
 		inode_put(inode);
 	}
 	reply_error(r, err);

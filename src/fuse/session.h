@@ -37,6 +37,7 @@ struct session {
 	void *fuse;			/* [I] libfuse's session, for mounting only */
 	bool is_fuseblk;		/* [I] */
 	uint32_t minor;			/* protocol minor of this connection */
+	bool has_setxattr_ext;		/* SETXATTR has the long form */
 	_Atomic bool initialised, destroyed;
 	struct mutex lock;
 	struct cond changed;		/* initialised, a worker ended */

@@ -330,8 +330,9 @@ static int shard_find(struct buffer_shard *shard, const struct buffer_map *maps,
 			continue;
 		if (atomic_load(&buf->refs) > 0) {
 			msg_error("block at daddr %llu: wanted with %llu units in %u pieces, in use with %zu bytes "
-				  "in %u: metadata overlap; unmount and run xfs_repair", (unsigned long long)buf->daddr,
-				  (unsigned long long)maps[0].count, map_count, buf->bytes, buf->map_count);
+				  "in %u: metadata overlap; unmount and run xfs_repair",
+				  (unsigned long long)buf->daddr, (unsigned long long)maps[0].count, map_count,
+				  buf->bytes, buf->map_count);
 			return -EFSCORRUPTED;
 		}
 		shard_remove(shard, buf);

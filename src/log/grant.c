@@ -3,7 +3,7 @@
  * Reserving log space.  (XFS: xlog_grant_head, xlog_ticket.)
  *
  * The capacity is the log less what must always be writable: a record that records a moved tail and the unmount
- * record. Space is in use from the tail that the last durable record names to the head.
+ * record.  Space is in use from the tail that the last durable record names to the head.
  *
  * Happy path: one mutex, two sums.  Otherwise waiters queue; one of them at a time makes space (log_make_space()),
  * and only the first of a queue is let through.  Why a ticket that is renewed gets space in the end: what it holds

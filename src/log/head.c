@@ -9,7 +9,7 @@
  *   | N  N  N  N  N  N  N  N | N-1 N-1 N-1 N-1 N-1 |        N - 1 is 0 in a log that never wrapped
  *
  * What was being written in a crash may have holes: blocks of N - 1 among those of N, not further back than
- * SCAN_BYTES. The first such hole is the head; if that is in the middle of a record, the record's start is; and if
+ * SCAN_BYTES.  The first such hole is the head; if that is in the middle of a record, the record's start is; and if
  * one of the last records before it does not match its checksum, that one's start is.
  *
  * The window is what lies behind the head: the last blocks up to it, in the order they were written.

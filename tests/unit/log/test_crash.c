@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Power cuts.  A device that remembers which writes no flush has made durable yet; at a random write the power goes, and
- * of those writes any subset of 512-byte sectors is on the disk.  The kernel recovers, and what was forced is there.
+ * Power cuts.  A device that remembers which writes no flush has made durable yet; at a random write the power
+ * goes, and of those writes any subset of 512-byte sectors is on the disk.  The kernel recovers, and what was
+ * forced is there.
  */
 #include <fcntl.h>
 
@@ -123,9 +124,11 @@ static void crash_perform(struct device *dev, struct device_request *req)
 	else if (req->op == DEVICE_FLUSH && !d->is_off)
 		flush(d);
 	for (int i = 0; req->op == DEVICE_READ && i < req->iov_count; i++) {
-		if (pread(d->fd, req->iov[i].iov_base, req->iov[i].iov_len, (off_t)off) != (ssize_t)req->iov[i].iov_len)
+		size_t count = req->iov[i].iov_len;
+
+		if (pread(d->fd, req->iov[i].iov_base, count, (off_t)off) != (ssize_t)count)
 			req->err = -EIO;
-		off += req->iov[i].iov_len;
+		off += count;
 	}
 	mutex_unlock(&d->lock);
 }
@@ -212,7 +215,8 @@ static uint32_t number_on_disk(const char *path)
 }
 
 /* Commits, forces and writes home at random until the power goes.  Returns the last number that was forced. */
-static uint32_t work_until_power_cut(struct fixture *f, uint32_t number, uint64_t seed, const struct log_options *options)
+static uint32_t work_until_power_cut(struct fixture *f, uint32_t number, uint64_t seed,
+				     const struct log_options *options)
 {
 	uint32_t forced = number;
 	struct crash_device *d;
@@ -257,7 +261,8 @@ static void check_power_cuts(const char *mkfs_args, const struct log_options *op
 	if (!may_mount())
 		skip();
 	fixture_make(&f, 300 << 20, "");
-	assert_int_equal(image_shell("mkfs.xfs --unsupported -q -f -K -L n0 %s %s 2>/dev/null", mkfs_args, f.path), 0);
+	assert_int_equal(image_shell("mkfs.xfs --unsupported -q -f -K -L n0 %s %s 2>/dev/null", mkfs_args, f.path),
+			 0);
 	for (unsigned i = 0; i < 10; i++) {
 		uint32_t forced;
 

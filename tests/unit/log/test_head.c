@@ -274,7 +274,8 @@ static void kernel_logs_are_understood(void **state)
 	assert_int_equal(head.state, LOG_DIRTY);
 	/* "log tail: 2 head: 1234 state: <DIRTY>" */
 	assert_int_equal(image_shell("xfs_logprint -t %s 2>/dev/null | "
-				     "grep -q 'log tail: %u head: %u state: <DIRTY>'", f.path, lsn_block(head.tail), lsn_block(head.head)), 0);
+				     "grep -q 'log tail: %u head: %u state: <DIRTY>'", f.path,
+				     lsn_block(head.tail), lsn_block(head.head)), 0);
 	kernel_mount(&f, true);
 	assert_int_equal(find(&f, &head), 0);
 	assert_int_equal(head.state, LOG_CLEAN);
@@ -282,6 +283,31 @@ static void kernel_logs_are_understood(void **state)
 	fixture_commit_label(&f, "ours");
 	fixture_unmount(&f);
 	assert_label(&f, "ours");
+	assert_repair_clean(&f);
+	fixture_remove(&f);
+}
+
+/* Whatever size the kernel's records have, ours go on behind them. */
+static void our_records_follow_larger_ones_of_the_kernel(void **state)
+{
+	struct log_head head;
+	struct fixture f;
+
+	if (!may_mount())
+		skip();
+	fixture_make(&f, 300 << 20, "");
+	assert_int_equal(image_shell(
+		"m=$(mktemp -d); d=$(losetup -f --show %s); mount -o logbsize=256k $d $m && "
+		"cp -r /usr/include/linux $m/; "
+		"r=$?; umount $m; losetup -d $d; rmdir $m; exit $r", f.path), 0);
+	assert_int_equal(find(&f, &head), 0);
+	assert_int_equal(head.state, LOG_CLEAN);
+	fixture_mount(&f, NULL);
+	fixture_commit_label(&f, "small");
+	assert_int_equal(log_force(f.log, 0, NULL), 0);
+	fixture_crash(&f);
+	kernel_mount(&f, true);
+	assert_label(&f, "small");
 	assert_repair_clean(&f);
 	fixture_remove(&f);
 }
@@ -340,6 +366,7 @@ int main(void)
 		cmocka_unit_test(log_of_another_volume_is_refused),
 		cmocka_unit_test(garbage_is_refused_or_understood),
 		cmocka_unit_test(kernel_logs_are_understood),
+		cmocka_unit_test(our_records_follow_larger_ones_of_the_kernel),
 		cmocka_unit_test(head_is_found_wherever_it_is),
 	};
 

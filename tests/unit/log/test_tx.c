@@ -555,8 +555,8 @@ static void read_only_log_begins_no_transaction(void **state)
 	log_destroy(f.log);
 	/* Not even looked for: recovery was not wanted. */
 	f.head = (struct log_head){ .state = LOG_DIRTY };
-	assert_int_equal(log_create(f.cache, f.dev, fixture_log_off(&f), &f.geo, &f.head, NULL, NULL, &options, &f.log),
-			 0);
+	assert_int_equal(log_create(f.cache, f.dev, fixture_log_off(&f), &f.geo, &f.head, NULL, NULL, &options,
+				    &f.log), 0);
 	assert_int_equal(log_force(f.log, 0, NULL), 0);
 	teardown(&f);
 }

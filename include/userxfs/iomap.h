@@ -47,6 +47,7 @@ enum iomap_op_flag {
 	IOMAP_DIRECT = 1 << 3,
 	IOMAP_REPORT = 1 << 4,
 	IOMAP_UNSHARE = 1 << 5,
+	IOMAP_STORED = 1 << 6,		/* with FAULT: the store has happened, it may use the reserve pool */
 };
 
 struct iomap_ops {

@@ -31,14 +31,15 @@ static uint64_t total_indirect(const struct irec *recs, unsigned count)
 	return total;
 }
 
-static int reserve(struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count, struct extent *got)
+static int reserve(struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count, bool use_pool,
+		   struct extent *got)
 {
 	uint64_t indirect = delay_worst_indirect(map, count), before, after;
 	struct irec put = { .ext = { off, count, FSBLK_NONE, EXTENT_DELAYED }, .indirect = (uint32_t)indirect };
 	struct edit edit;
 	int err;
 
-	err = space_take(map->space, count + indirect, false);
+	err = space_take(map->space, count + indirect, use_pool);
 	if (err)
 		return err;
 	edit_plan(&edit, map, which, off, count, &put);
@@ -78,10 +79,23 @@ int delay_reserve(struct file_map *map, enum fork_which which, fileblk_t off, ui
 	if (which == FORK_COW && !prealloc)
 		hint_align(map_hint(map, which), has_prev ? &prev.ext : NULL, has_next ? &next.ext : NULL, &at,
 			   &length);
-	err = reserve(map, which, at, length, got);
+	err = reserve(map, which, at, length, false, got);
 	if (err == -ENOSPC && (at != off || length != count))
-		err = reserve(map, which, off, count, got);
+		err = reserve(map, which, off, count, false, got);
 	return err;
+}
+
+int delay_reserve_from_pool(struct file_map *map, fileblk_t off, uint64_t count, struct extent *got)
+{
+	struct tree_cursor cur;
+	struct irec next;
+
+	ensure(count && rwlock_is_write_locked(map->lock));
+	if (tree_lookup(&map->data.tree, off, &cur, &next)) {
+		ensure(next.ext.off > off);
+		count = min_u64(count, next.ext.off - off);
+	}
+	return reserve(map, FORK_DATA, off, min_u64(count, EXTENT_MAX_BLOCKS), true, got);
 }
 
 /* ---- taking back ---- */

@@ -11,10 +11,10 @@
 #include <string.h>
 
 /* Maps every block of [@off, @end) inside the locked, uptodate folio and marks it dirty. */
-static int make_writable(struct inode *inode, struct folio *folio, uint64_t off, uint64_t end)
+static int make_writable(struct inode *inode, struct folio *folio, uint64_t off, uint64_t end, uint32_t flags)
 {
 	struct iomap_iter iter = {
-		.inode = inode, .off = off, .count = end - off, .flags = IOMAP_WRITE | IOMAP_FAULT
+		.inode = inode, .off = off, .count = end - off, .flags = IOMAP_WRITE | IOMAP_FAULT | flags
 	};
 	int ret;
 
@@ -49,7 +49,7 @@ int file_fault(struct inode *inode, uint64_t off, struct folio **out)
 		goto out;
 	err = folio_fill(inode, folio, folio->off_bytes, folio->bytes);
 	if (!err)
-		err = make_writable(inode, folio, folio->off_bytes, min_u64(folio->off_bytes + folio->bytes, size));
+		err = make_writable(inode, folio, folio->off_bytes, min_u64(folio->off_bytes + folio->bytes, size), 0);
 	if (err) {
 		folio_release(folio);
 		goto out;
@@ -100,7 +100,7 @@ static int store_folio(struct inode *inode, struct mapping *m, uint64_t off, uin
 	if (unique)
 		folio_stamp(folio, off, end - off, unique);
 	folio_set_uptodate(folio, off, end - off);
-	err = make_writable(inode, folio, off, end);
+	err = make_writable(inode, folio, off, end, IOMAP_STORED);
 	if (err) {
 		/* No room now: the bytes stay, dirty; writeback asks for room again and fsync reports the error. */
 		folio_set_dirty(folio, off, end - off);

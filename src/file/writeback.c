@@ -69,7 +69,7 @@ static int reserve_late(struct inode *inode, fileblk_t off_blk, uint64_t count)
 	if (!found || ext.off > off_blk) {
 		if (found)
 			count = min_u64(count, ext.off - off_blk);
-		err = delay_reserve(&inode->map, FORK_DATA, off_blk, count, 0, &got);
+		err = delay_reserve_from_pool(&inode->map, off_blk, count, &got);
 	}
 	rwlock_write_unlock(&inode->map_lock);
 	return err;

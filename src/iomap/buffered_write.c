@@ -63,7 +63,8 @@ static uint64_t speculation(struct inode *inode, uint64_t off, uint64_t count)
 }
 
 /* Reserves the hole at @off; map_lock held. */
-static int reserve_hole(struct inode *inode, uint64_t off, uint64_t count, bool is_eof, struct iomap *map)
+static int reserve_hole(struct inode *inode, uint64_t off, uint64_t count, uint32_t flags, bool is_eof,
+			struct iomap *map)
 {
 	const struct geometry *geo = inode_geometry(inode);
 	fileblk_t off_blk = bytes_to_blocks_down(geo, off), end_blk;
@@ -76,6 +77,8 @@ static int reserve_hole(struct inode *inode, uint64_t off, uint64_t count, bool 
 	if (is_eof && off + count > atomic_load(&inode->size_bytes))
 		prealloc = speculation(inode, off, count);
 	err = delay_reserve(&inode->map, FORK_DATA, off_blk, end_blk - off_blk, prealloc, &got);
+	if (err == -ENOSPC && flags & IOMAP_STORED)
+		err = delay_reserve_from_pool(&inode->map, off_blk, end_blk - off_blk, &got);
 	if (err)
 		return err;
 	if (prealloc)
@@ -103,7 +106,7 @@ int buffered_write_begin(struct inode *inode, uint64_t off, uint64_t count, uint
 	if (flags & IOMAP_ZERO && ext.state == EXTENT_DELAYED)
 		return zero_over_delayed(inode, off, ext, map);
 	if (ext.state == EXTENT_HOLE && !(flags & (IOMAP_ZERO | IOMAP_UNSHARE))) {
-		err = reserve_hole(inode, off, count, is_eof, map);
+		err = reserve_hole(inode, off, count, flags, is_eof, map);
 	} else {
 		err = iomap_refuse_shared(inode, off_blk, &ext);
 		iomap_from_extent(inode, &ext, 0, map);

@@ -22,6 +22,12 @@ uint64_t delay_worst_indirect(const struct file_map *map, uint64_t count);
 int delay_reserve(struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count, uint64_t prealloc,
 		  struct extent *got);
 
+/*
+ * The same for the data fork and bytes that are in memory already and that nobody can be told to take back: may use the
+ * reserve pool, never preallocates.
+ */
+int delay_reserve_from_pool(struct file_map *map, fileblk_t off, uint64_t count, struct extent *got);
+
 /* Removes the delayed blocks (only those) of [@off, @end) and gives their reservation back.  Lock held exclusively.
  * Cannot fail for lack of space; memory comes from the _sure calls. */
 void delay_punch(struct file_map *map, enum fork_which which, fileblk_t off, fileblk_t end);

@@ -49,7 +49,8 @@ int file_fault(struct inode *inode, uint64_t off, struct folio **out)
 		goto out;
 	err = folio_fill(inode, folio, folio->off_bytes, folio->bytes);
 	if (!err)
-		err = make_writable(inode, folio, folio->off_bytes, min_u64(folio->off_bytes + folio->bytes, size), 0);
+		err = make_writable(inode, folio, folio->off_bytes, min_u64(folio->off_bytes + folio->bytes, size),
+				    0);
 	if (err) {
 		folio_release(folio);
 		goto out;

@@ -148,8 +148,8 @@ void op_release(struct request *r)
 /* ---- read ---- */
 
 /*
- * A reply that is short of what was asked means EOF to the kernel, which then cuts its size: what was too scattered for one
- * hold is copied, and an error is told.
+ * A reply that is short of what was asked means EOF to the kernel, which then cuts its size: what was too scattered for
+ * one hold is copied, and an error is told.
  */
 static int read_rest(struct inode *inode, uint64_t off, uint8_t *to, uint64_t count, uint64_t *done)
 {
@@ -174,7 +174,8 @@ static void read_cached(struct request *r, struct open_file *file, const struct 
 	uint64_t done = 0, copied = 0;
 	int pieces = 0, err;
 
-	err = file_read_iov(file->inode, arg->offset, count, iov + 1, (int)ARRAY_COUNT(hold.folios), &pieces, &hold, &done);
+	err = file_read_iov(file->inode, arg->offset, count, iov + 1, (int)ARRAY_COUNT(hold.folios), &pieces, &hold,
+			    &done);
 	if (!err && done < count)
 		err = read_rest(file->inode, arg->offset + done, r->scratch, count - done, &copied);
 	if (copied)
@@ -252,8 +253,8 @@ static uint32_t write_flags(const struct request *r, const struct open_file *fil
 }
 
 /*
- * File capabilities do not survive a change of the file.  The kernel sees to it for writes through its cache, not for direct
- * ones.
+ * File capabilities do not survive a change of the file.  The kernel sees to it for writes through its cache, not for
+ * direct ones.
  */
 static int kill_capabilities(struct inode *inode)
 {

@@ -23,8 +23,8 @@ int delay_reserve(struct file_map *map, enum fork_which which, fileblk_t off, ui
 		  struct extent *got);
 
 /*
- * The same for the data fork and bytes that are in memory already and that nobody can be told to take back: may use the
- * reserve pool, never preallocates.
+ * The same for the data fork and bytes that are in memory already and that nobody can be told to take back: may use
+ * the reserve pool, never preallocates.
  */
 int delay_reserve_from_pool(struct file_map *map, fileblk_t off, uint64_t count, struct extent *got);
 

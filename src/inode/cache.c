@@ -19,6 +19,8 @@
 
 #define MIN_BUCKETS 4096u
 #define MAX_BUCKETS (1u << 18)
+#define PAST_LIFE_FLAGS \
+	(INODE_INACTIVATING | INODE_SICK | INODE_LINKABLE | INODE_TRUNCATED | INODE_RELEASED)
 
 /* ---- life of the cache ---- */
 
@@ -441,7 +443,7 @@ static int claim_cached(struct inode_cache *cache, struct inum ino, struct inode
 		inode_set_flag(inode, INODE_NEW);
 		/* Whoever freed it may not have put it yet: that was its last life. */
 		atomic_fetch_add(&inode->gets, 1);
-		inode_clear_flag(inode, INODE_INACTIVATING | INODE_SICK | INODE_LINKABLE | INODE_TRUNCATED | INODE_RELEASED);
+		inode_clear_flag(inode, PAST_LIFE_FLAGS);
 	}
 	mutex_unlock(&shard->lock);
 	if (!err)

@@ -249,3 +249,15 @@ static inline void fixture_check_with_kernel(struct fixture *f)
 		assert_int_equal(fixture_compare_with_kernel(f), 0);
 	fixture_mount(f);
 }
+
+/* Mounts and unmounts with the kernel, which recovers the log. */
+static inline void fixture_recover_by_kernel(struct fixture *f)
+{
+	char mountpoint[] = "/tmp/userxfs-namespace-XXXXXX";
+	int err;
+
+	assert_non_null(mkdtemp(mountpoint));
+	err = image_shell("mount -o loop %s %s && umount %s", f->image, mountpoint, mountpoint);
+	rmdir(mountpoint);
+	assert_int_equal(err, 0);
+}

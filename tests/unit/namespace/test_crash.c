@@ -107,12 +107,78 @@ static void renames_are_whole_after_a_crash(void **state)
 	finish(f);
 }
 
+/* Unwritten blocks with holes between them: more extents than fit the inode. */
+static void scatter(struct fixture *f, struct inode *file, unsigned extents)
+{
+	for (unsigned i = 0; i < extents; i++) {
+		struct extent out[2];
+		unsigned n = 2;
+		struct tx *tx;
+
+		assert_int_equal(tx_begin(f->vol.log, &log_reservations(f->vol.log)->write,
+					  map_write_blocks(&file->map, 1), 0, &tx), 0);
+		rwlock_write_lock(&file->map_lock);
+		inode_join(tx, file, true);
+		assert_int_equal(map_write(tx, &file->map, FORK_DATA, 2 * i, 1, MAP_UNWRITTEN, 0, out, &n), 0);
+		assert_int_equal(n, 1);
+		assert_int_equal(tx_commit(tx), 0);
+	}
+}
+
+static void add_attribute(struct inode *inode, size_t bytes)
+{
+	static uint8_t value[30000];
+	struct xattr_name name;
+
+	assert_int_equal(xattr_parse("user.attribute", &name), 0);
+	rwlock_write_lock(&inode->io_lock);
+	assert_int_equal(xattr_set(inode, &name, value, bytes, 0), 0);
+	rwlock_write_unlock(&inode->io_lock);
+}
+
+static void every_form_survives_a_crash(void **state)
+{
+	static const uint32_t modes[] = { S_IFREG, S_IFDIR, S_IFCHR, S_IFIFO, S_IFSOCK };
+	struct fixture *f;
+	struct inode *inode;
+	char name[20], target[500];
+
+	if (geteuid() != 0)
+		skip();
+	f = fixture_create(CRASH_BYTES, "-m rmapbt=1,reflink=1 -i nrext64=1");
+	memset(target, 'x', sizeof(target));
+	for (unsigned i = 0; i < 60; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		if (i % 6 == 5) {
+			target[i % 12 == 5 ? 100 : 499] = 0;
+			assert_int_equal(namespace_symlink(&f->ns, f->root, name_of(name), target, &cred_user, &inode), 0);
+			memset(target, 'x', sizeof(target));
+		} else {
+			assert_int_equal(namespace_create(&f->ns, f->root, name_of(name), modes[i % 6] | 0600, 0x0103,
+							  &cred_user, &inode), 0);
+		}
+		if (i % 6 == 0)
+			scatter(f, inode, i);
+		if (i % 7 == 0)
+			add_attribute(inode, i * 500);
+		/* Some are home, some in the log, some both. */
+		if (i == 20)
+			assert_int_equal(log_quiesce(f->vol.log), 0);
+		inode_put(inode);
+	}
+	assert_int_equal(log_force(f->vol.log, 0, NULL), 0);
+	fixture_dump(f);
+	fixture_crash(f);
+	finish(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(forced_names_survive_a_crash),
 		cmocka_unit_test(half_written_home_survives_a_crash),
 		cmocka_unit_test(renames_are_whole_after_a_crash),
+		cmocka_unit_test(every_form_survives_a_crash),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,9 +28,7 @@ int file_flush_unmap(struct inode *inode, uint64_t off, uint64_t end)
 	/*
 	 * Everything there is clean, and nobody can dirty it: whole folios go, also what they hold outside the range.
 	 */
-	if (!err)
-		ensure(mapping_invalidate(m, off, end));
-	return err;
+	return err || mapping_invalidate(m, off, end) ? err : -EBUSY;
 }
 
 /* One transaction: a piece of [@off_blk, ...) becomes allocated; *done blocks. */

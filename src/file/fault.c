@@ -40,7 +40,8 @@ int file_fault(struct inode *inode, uint64_t off, struct folio **out)
 		return err;
 	rwlock_read_lock(&inode->invalidate_lock);
 	size = file_size(inode);
-	if (off >= size) {
+	/* The page that holds EOF is there as a whole. */
+	if (round_down_u64(off, PAGE_BYTES) >= size) {
 		err = -EFAULT;
 		goto out;
 	}

@@ -16,16 +16,20 @@
 #include <userxfs/base/memory.h>
 
 #define READ_AHEAD_BYTES FOLIO_MAX_BYTES
+#define FIRST_READ_BYTES (128u << 10)
 
 /* What file_read_iov() points to for holes; never written. */
 static uint8_t zero_bytes[FOLIO_MAX_BYTES];
 
-/* How much to read for a miss at @off: the request, or a whole window when the file is read from front to back. */
+/* How much to read for a miss at @off: the request, or a window when the file is read from front to back. */
 static uint64_t window(struct mapping *m, uint64_t off, uint64_t count, uint64_t size)
 {
 	uint64_t end = off + count;
+	bool goes_on = mapping_swap_last_read(m, end) == off;
 
-	if (off == 0 || mapping_swap_last_read(m, end) == off)
+	if (off == 0)
+		end = max_u64(end, FIRST_READ_BYTES);
+	else if (goes_on)
 		end = max_u64(end, off + READ_AHEAD_BYTES);
 	return min_u64(end, round_up_u64(size, PAGE_BYTES)) - off;
 }
@@ -216,7 +220,8 @@ int file_read_fault(struct inode *inode, uint64_t off, struct folio **out)
 	if (err)
 		return err;
 	rwlock_read_lock(&inode->invalidate_lock);
-	if (off >= file_size(inode))
+	/* The page that holds EOF is there as a whole. */
+	if (round_down_u64(off, PAGE_BYTES) >= file_size(inode))
 		err = -EFAULT;
 	if (!err)
 		err = mapping_get_locked(m, off, PAGE_BYTES, &folio);

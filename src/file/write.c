@@ -16,6 +16,7 @@
 
 #include <userxfs/base/clock.h>
 #include <userxfs/base/fault.h>
+#include <userxfs/base/memory.h>
 
 /* ---- where bytes come from ---- */
 
@@ -135,9 +136,32 @@ static int prepare_edges(struct inode *inode, const struct iomap_iter *iter, str
 }
 
 /*
- * Copies into the locked folio.  Returns the bytes that count as written: a copy that stops short inside blocks that
- * are not uptodate counts only up to where it got when the rest of that block can be made right, as the kernel's
- * retry with a shorter chunk does.
+ * The copy stopped at @stop, inside a block that was to be covered whole and is not uptodate: what the block has of the
+ * old file is put behind the copied bytes.
+ */
+static int complete_block(struct inode *inode, const struct iomap_iter *iter, struct folio *folio, uint64_t stop)
+{
+	uint32_t block = inode_files(inode)->geo->block_bytes;
+	uint64_t block_off = round_down_u64(stop, block);
+	uint8_t *data = folio->data + (block_off - folio->off_bytes), *copied;
+	int err;
+
+	if (stop == block_off || folio_is_uptodate(folio, block_off, block))
+		return 0;
+	copied = mem_alloc(block);
+	if (!copied)
+		return -ENOMEM;
+	memcpy(copied, data, stop - block_off);
+	err = prepare_block(inode, iter, folio, block_off, block);
+	memcpy(data, copied, stop - block_off);
+	mem_free(copied);
+	return err;
+}
+
+/*
+ * Copies into the locked folio.  *done: the bytes that count as written.  After a copy that stopped short inside a block
+ * these are all that were copied if the rest of that block can be made right (as the kernel's retry with a shorter
+ * chunk makes it), else only those of the blocks before.
  */
 static int write_folio(struct inode *inode, const struct iomap_iter *iter, struct folio *folio, uint64_t off,
 		       uint64_t count, struct write_source *src, uint64_t src_pos, uint64_t *done)
@@ -149,20 +173,14 @@ static int write_folio(struct inode *inode, const struct iomap_iter *iter, struc
 	if (err)
 		return err;
 	copied = copy_in(inode, src, src_pos, folio, off, count);
-	if (copied < count && copied) {
-		/* The block the copy stopped in: what it has of the old file comes back around the copied bytes. */
-		uint64_t stop = off + copied, stop_block = round_down_u64(stop, block);
-
-		if (stop != stop_block && !folio_is_uptodate(folio, stop_block, block)) {
-			err = prepare_block(inode, iter, folio, stop_block, block);
-			if (err)
-				return err;
-			copied = src->copy(src, src_pos, folio->data + (off - folio->off_bytes), copied);
-		}
+	if (copied && copied < count) {
+		err = complete_block(inode, iter, folio, off + copied);
+		if (err)
+			copied -= min_u64(copied, (off + copied) % block);
 	}
 	*done = copied;
 	if (!copied)
-		return 0;
+		return err;
 	folio_set_uptodate(folio, off, copied);
 	folio_set_dirty(folio, off, copied);
 	if (off + copied > file_size(inode))

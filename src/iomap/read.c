@@ -12,9 +12,9 @@ static int lookup_begin(struct inode *inode, uint64_t off, uint64_t count, uint3
 	bool is_eof;
 	int err;
 
-	if (map_is_loaded(&inode->map, FORK_DATA)) {
-		rwlock_read_lock(&inode->map_lock);
-	} else {
+	rwlock_read_lock(&inode->map_lock);
+	if (!map_is_loaded(&inode->map, FORK_DATA)) {
+		rwlock_read_unlock(&inode->map_lock);
 		err = iomap_lock_loaded(inode);
 		if (err)
 			return err;

@@ -28,7 +28,7 @@ static uint64_t bucket_count(uint32_t max_unused)
 {
 	uint64_t wanted = min_u64(max_u64(max_unused, MIN_BUCKETS), MAX_BUCKETS);
 
-	return 1ull << log2_floor(wanted);
+	return 1ull << (log2_floor(wanted - 1) + 1);
 }
 
 static void init_shards(struct inode_cache *cache)
@@ -168,14 +168,22 @@ void inode_cache_set_evict(struct inode_cache *cache, void (*evict)(struct inode
 
 /* ---- buckets ---- */
 
+/* A chunk's inodes have buckets side by side: a flush visits all of a cluster. */
+static uint64_t bucket_index(const struct inode_cache *cache, struct inum ino)
+{
+	uint64_t chunk = ino.v / XFS_INODES_PER_CHUNK, within = ino.v % XFS_INODES_PER_CHUNK;
+
+	return (hash_u64(chunk) + within) & cache->bucket_mask;
+}
+
 static struct list *bucket_of(struct inode_cache *cache, struct inum ino)
 {
-	return &cache->buckets[hash_u64(ino.v) & cache->bucket_mask];
+	return &cache->buckets[bucket_index(cache, ino)];
 }
 
 struct inode_shard *inode_shard_of(struct inode_cache *cache, struct inum ino)
 {
-	return &cache->shards[hash_u64(ino.v) % INODE_SHARDS];
+	return &cache->shards[bucket_index(cache, ino) % INODE_SHARDS];
 }
 
 struct inode *inode_shard_find(struct inode_cache *cache, struct inode_shard *shard, struct inum ino)

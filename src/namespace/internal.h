@@ -57,6 +57,9 @@ int expect_no_name(struct inode *dir, struct name name);
 /* Begins; without space for @blocks it begins with none, and *blocks is 0.  (XFS: resblks = 0.) */
 int begin_or_without_blocks(struct namespace *ns, const struct tx_reservation *res, uint32_t *blocks,
 			    struct tx **out);
+/* The same for what makes room in directories: the reserve pool comes before doing without, because with no blocks an
+ * emptied one may have to stay. */
+int begin_removal(struct namespace *ns, const struct tx_reservation *res, uint32_t *blocks, struct tx **out);
 /* Locks the map_locks of all (NULLs and duplicates are fine; they are sorted), joined to be unlocked by @tx. */
 void join_inodes(struct tx *tx, struct inode **inodes, unsigned n);
 

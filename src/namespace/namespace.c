@@ -102,6 +102,15 @@ int begin_or_without_blocks(struct namespace *ns, const struct tx_reservation *r
 	return tx_begin(ns->log, res, 0, 0, out);
 }
 
+int begin_removal(struct namespace *ns, const struct tx_reservation *res, uint32_t *blocks, struct tx **out)
+{
+	int err = tx_begin(ns->log, res, *blocks, 0, out);
+
+	if (err == -ENOSPC)
+		err = tx_begin(ns->log, res, *blocks, TX_USE_POOL, out);
+	return err == -ENOSPC ? begin_or_without_blocks(ns, res, blocks, out) : err;
+}
+
 void join_inodes(struct tx *tx, struct inode **inodes, unsigned n)
 {
 	inode_lock_maps(inodes, n);

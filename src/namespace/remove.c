@@ -88,7 +88,7 @@ static int remove_victim(struct removal *r)
 	if (err)
 		return err;
 	r->blocks = dir_remove_blocks(ns_geometry(r->ns));
-	err = begin_or_without_blocks(r->ns, &ns_reservations(r->ns)->remove, &r->blocks, &tx);
+	err = begin_removal(r->ns, &ns_reservations(r->ns)->remove, &r->blocks, &tx);
 	if (err)
 		return err;
 	join_inodes(tx, inodes, 2);

@@ -330,7 +330,7 @@ static int rename_in_transaction(struct renaming *r)
 	int err;
 
 	r->blocks = blocks_needed(r);
-	err = begin_or_without_blocks(r->ns, &ns_reservations(r->ns)->rename, &r->blocks, &tx);
+	err = begin_removal(r->ns, &ns_reservations(r->ns)->rename, &r->blocks, &tx);
 	if (err)
 		return err;
 	join_inodes(tx, inodes, NAMESPACE_MAX_LOCKED);

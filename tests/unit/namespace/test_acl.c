@@ -86,7 +86,8 @@ static void attributes_go_with_their_inode(void **state)
 			snprintf(text, sizeof(text), "user.attribute-%u", k);
 			assert_int_equal(xattr_parse(text, &name), 0);
 			rwlock_write_lock(&inode->io_lock);
-			assert_int_equal(xattr_set(inode, &name, value, i == 7 && k % 16 == 0 ? sizeof(value) : 40, 0), 0);
+			assert_int_equal(
+				xattr_set(inode, &name, value, i == 7 && k % 16 == 0 ? sizeof(value) : 40, 0), 0);
 			rwlock_write_unlock(&inode->io_lock);
 		}
 		inode_put(inode);

@@ -151,7 +151,8 @@ static void every_form_survives_a_crash(void **state)
 		snprintf(name, sizeof(name), "n%u", i);
 		if (i % 6 == 5) {
 			target[i % 12 == 5 ? 100 : 499] = 0;
-			assert_int_equal(namespace_symlink(&f->ns, f->root, name_of(name), target, &cred_user, &inode), 0);
+			assert_int_equal(
+				namespace_symlink(&f->ns, f->root, name_of(name), target, &cred_user, &inode), 0);
 			memset(target, 'x', sizeof(target));
 		} else {
 			assert_int_equal(namespace_create(&f->ns, f->root, name_of(name), modes[i % 6] | 0600, 0x0103,

@@ -132,7 +132,8 @@ static void special_files_keep_their_device_number(void **state)
 	struct inode *inode;
 	int err;
 
-	err = namespace_create(&f->ns, f->root, name_of("chr"), S_IFCHR | 0600, 0x12345u << 8 | 3, &cred_user, &inode);
+	err = namespace_create(&f->ns, f->root, name_of("chr"), S_IFCHR | 0600, 0x12345u << 8 | 3, &cred_user,
+			       &inode);
 	assert_int_equal(err, -EINVAL);
 	/* Major 8, minor 300: Linux's encoding spreads the minor. */
 	err = namespace_create(&f->ns, f->root, name_of("blk"), S_IFBLK | 0600, 0x10082c, &cred_user, &inode);

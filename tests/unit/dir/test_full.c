@@ -30,7 +30,8 @@ static void remove_without_blocks(struct dir_test *t, const char *name)
 	assert_int_equal(tx_commit(tx), 0);
 }
 
-/* Once the inode's extent list is full, data blocks in the middle of an extent stay, and tree blocks change places. */
+/* Once the inode's extent list is full, data blocks in the middle of an extent stay, and tree blocks change
+ * places. */
 static void remove_all_without_blocks(const char *mkfs_args, unsigned names)
 {
 	static bool is_there[MAX_NAMES];
@@ -81,8 +82,8 @@ static const char *long_name(unsigned i)
 	return name;
 }
 
-/* Short names in the place of long ones need no new data blocks, so that the leaves that they need are one extent; what
- * leaves that extent from its middle, without a block for the map, changes places with its last block. */
+/* Short names in the place of long ones need no new data blocks, so that the leaves that they need are one extent;
+ * what leaves that extent from its middle, without a block for the map, changes places with its last block. */
 static void tree_blocks_leave_a_contiguous_tree_without_blocks(void **state)
 {
 	const unsigned longs = 4000, shorts = 12000;

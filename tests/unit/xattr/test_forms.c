@@ -2,6 +2,8 @@
 /* Attributes against a table of values: through all forms, growing and shrinking, in several geometries. */
 #include "xattr_test.h"
 
+#include "xattr/internal.h"
+
 static const char *const cases[] = {
 	"", "-b size=1024", "-i size=1024", "-i size=2048", "-m rmapbt=1 -i nrext64=1", "-b size=2048 -n size=16k",
 };
@@ -158,8 +160,6 @@ static void values_stay_right_through_all_forms(void **state)
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct xattr_test t;
 
-		if (getenv("CASE") && strtoul(getenv("CASE"), NULL, 10) != i)
-			continue;
 		print_message("mkfs.xfs %s\n", cases[i]);
 		random_state = 1;
 		xattr_test_start(&t, cases[i]);
@@ -171,10 +171,50 @@ static void values_stay_right_through_all_forms(void **state)
 	}
 }
 
+/* Enough attributes for a tree of three levels with the smallest blocks; removed in another order. */
+static void a_deep_tree_grows_and_shrinks(void **state)
+{
+	const unsigned count = 6000;
+	struct inode *inode;
+	struct xattr_test t;
+	char name[64];
+	size_t length;
+
+	xattr_test_start(&t, "-b size=1024");
+	inode = make_object(&t, "file", S_IFREG | 0644);
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(name, sizeof(name), "user.%u", i);
+		fill(value, i % 60, i);
+		assert_int_equal(set_attr(inode, name, value, i % 60, XATTR_CREATE), 0);
+	}
+	assert_null(da_verify(inode, FORK_ATTR, &attr_leaf_ops, NULL, NULL));
+	inode_put(inode);
+	xattr_test_unmount(&t);
+	assert_int_equal(image_check(t.image), 0);
+	xattr_test_mount(&t);
+	inode = get_object(&t, "file");
+	for (unsigned i = 0; i < count; i++) {
+		unsigned k = (i * 7919u) % count;
+
+		snprintf(name, sizeof(name), "user.%u", k);
+		fill(wanted, k % 60, k);
+		assert_int_equal(get_attr(inode, name, value, sizeof(value), &length), 0);
+		assert_int_equal(length, k % 60);
+		assert_memory_equal(value, wanted, length);
+		assert_int_equal(remove_attr(inode, name), 0);
+		if (i % 500 == 0)
+			assert_null(da_verify(inode, FORK_ATTR, &attr_leaf_ops, NULL, NULL));
+	}
+	assert_int_equal(inode->map.attr_space, 0);
+	inode_put(inode);
+	xattr_test_end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_stay_right_through_all_forms),
+		cmocka_unit_test(a_deep_tree_grows_and_shrinks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -37,9 +38,11 @@ static void syslog_sink(void *context, enum message_level level, const char *lin
 static int resolve_paths(struct command *cmd)
 {
 	char resolved[PATH_MAX];
+	struct statfs sfs;
 	struct stat st;
 
-	if (stat(cmd->mountpoint, &st)) {
+	/* The attributes of a dead mount may be cached, its statfs is not. */
+	if (stat(cmd->mountpoint, &st) || statfs(cmd->mountpoint, &sfs)) {
 		msg_error("%s: %s; %s", cmd->mountpoint, strerror(errno),
 			  errno == ENOENT ? "make the mountpoint with mkdir"
 			  : errno == ENOTCONN ? "an earlier mount died there: unmount it with fusermount3 -u" : "choose another mountpoint");
@@ -51,10 +54,13 @@ static int resolve_paths(struct command *cmd)
 	}
 	if (realpath(cmd->mountpoint, resolved))
 		snprintf(cmd->mountpoint, sizeof(cmd->mountpoint), "%s", resolved);
-	if (!cmd->fuse.fsname[0])
+	/* /proc/mounts shows the name that was given, unless it means something else elsewhere. */
+	if (!cmd->fuse.fsname[0] && cmd->device[0] == '/')
 		snprintf(cmd->fuse.fsname, sizeof(cmd->fuse.fsname), "%s", cmd->device);
 	if (realpath(cmd->device, resolved))
 		snprintf(cmd->device, sizeof(cmd->device), "%s", resolved);
+	if (!cmd->fuse.fsname[0])
+		snprintf(cmd->fuse.fsname, sizeof(cmd->fuse.fsname), "%s", cmd->device);
 	if (cmd->log_device[0] && realpath(cmd->log_device, resolved))
 		snprintf(cmd->log_device, sizeof(cmd->log_device), "%s", resolved);
 	if (!stat(cmd->device, &st))

@@ -12,9 +12,11 @@
 #include <fuse_lowlevel.h>
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -70,12 +72,82 @@ static void build_mount_options(struct session *s, char *out, size_t bytes)
 	}
 }
 
-int session_mount(struct session *s, struct volume *vol, const char *mountpoint, const struct fuse_options *options)
+/*
+ * While mounting, what libfuse and fusermount3 would print goes into a file in memory, so that a failure is one line.
+ * fusermount3 writes to its stderr, libfuse wherever we say.
+ */
+struct capture {
+	int fd, saved_stderr;
+};
+
+static int capture_fd = -1;
+
+static void capture_line(enum fuse_log_level level, const char *format, va_list ap)
+{
+	vdprintf(capture_fd, format, ap);
+}
+
+static void capture_begin(struct capture *c)
+{
+	*c = (struct capture){ .fd = memfd_create("mount messages", MFD_CLOEXEC), .saved_stderr = -1 };
+	if (c->fd < 0)
+		return;
+	capture_fd = c->fd;
+	fuse_set_log_func(capture_line);
+	/* As root nobody but libfuse speaks, and lines of our own threads must not vanish. */
+	if (geteuid()) {
+		c->saved_stderr = fcntl(2, F_DUPFD_CLOEXEC, 3);
+		dup2(c->fd, 2);
+	}
+}
+
+/* Ends it; @line gets the first line captured, without what only says who speaks. */
+static void capture_end(struct capture *c, char *line, size_t bytes)
+{
+	ssize_t n = c->fd < 0 ? 0 : pread(c->fd, line, bytes - 1, 0);
+
+	line[max_s64(n, 0)] = 0;
+	line[strcspn(line, "\n")] = 0;
+	if (!strncmp(line, "fuse: ", 6))
+		memmove(line, line + 6, strlen(line + 6) + 1);
+	if (c->saved_stderr >= 0) {
+		dup2(c->saved_stderr, 2);
+		close(c->saved_stderr);
+	}
+	fuse_set_log_func(NULL);
+	if (c->fd >= 0)
+		close(c->fd);
+	capture_fd = -1;
+}
+
+/* libfuse's part of mounting; with its message on failure. */
+static int mount_with_libfuse(struct session *s, char *said, size_t bytes)
 {
 	static const struct fuse_lowlevel_ops none;
 	char mount_options[16384];
 	char *argv[] = { "userxfs", "-o", mount_options, NULL };
 	struct fuse_args args = FUSE_ARGS_INIT(3, argv);
+	struct capture capture;
+	int err = 0;
+
+	build_mount_options(s, mount_options, sizeof(mount_options));
+	capture_begin(&capture);
+	s->fuse = fuse_session_new(&args, &none, sizeof(none), NULL);
+	fuse_opt_free_args(&args);
+	if (!s->fuse) {
+		err = -EINVAL;
+	} else if (fuse_session_mount(s->fuse, s->mountpoint)) {
+		err = -EIO;
+		fuse_session_destroy(s->fuse);
+		s->fuse = NULL;
+	}
+	capture_end(&capture, said, bytes);
+	return err;
+}
+
+int session_mount(struct session *s, struct volume *vol, const char *mountpoint, const struct fuse_options *options)
+{
+	char said[512];
 	int err = check_fuse_device();
 
 	if (err)
@@ -87,16 +159,12 @@ int session_mount(struct session *s, struct volume *vol, const char *mountpoint,
 	list_init(&s->open_files);
 	if (s->is_fuseblk && device_drop_exclusive(vol->dev))
 		s->is_fuseblk = false;
-	build_mount_options(s, mount_options, sizeof(mount_options));
-	s->fuse = fuse_session_new(&args, &none, sizeof(none), NULL);
-	fuse_opt_free_args(&args);
-	if (!s->fuse)
-		return -EINVAL;
-	if (fuse_session_mount(s->fuse, mountpoint)) {
-		msg_error("cannot mount on %s; see the line above%s", mountpoint,
-			  geteuid() ? ", and whether fusermount3 is installed (package fuse3)" : "");
-		fuse_session_destroy(s->fuse);
-		return -EIO;
+	err = mount_with_libfuse(s, said, sizeof(said));
+	if (err) {
+		msg_error("cannot mount on %s: %s; %s", mountpoint, said[0] ? said : "libfuse gives no reason",
+			  geteuid() ? "choose a directory of your own, and see that fusermount3 (package fuse3) is installed"
+				    : "mounting needs CAP_SYS_ADMIN, which containers may lack");
+		return err;
 	}
 	s->fd = fuse_session_fd(s->fuse);
 	return 0;

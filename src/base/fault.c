@@ -96,8 +96,10 @@ bool fault_fires(enum fault_point point, const struct fault_site *site, int64_t 
 	}
 	if (fires) {
 		f->firings++;
-		*value = f->value;
-		*err = f->err;
+		if (value)
+			*value = f->value;
+		if (err)
+			*err = f->err;
 		if (f->times && f->firings == f->times)
 			disarm(f);
 	}

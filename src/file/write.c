@@ -136,8 +136,8 @@ static int prepare_edges(struct inode *inode, const struct iomap_iter *iter, str
 }
 
 /*
- * The copy stopped at @stop, inside a block that was to be covered whole and is not uptodate: what the block has of the
- * old file is put behind the copied bytes.
+ * The copy stopped at @stop, inside a block that was to be covered whole and is not uptodate: what the block has of
+ * the old file is put behind the copied bytes.
  */
 static int complete_block(struct inode *inode, const struct iomap_iter *iter, struct folio *folio, uint64_t stop)
 {
@@ -159,9 +159,9 @@ static int complete_block(struct inode *inode, const struct iomap_iter *iter, st
 }
 
 /*
- * Copies into the locked folio.  *done: the bytes that count as written.  After a copy that stopped short inside a block
- * these are all that were copied if the rest of that block can be made right (as the kernel's retry with a shorter
- * chunk makes it), else only those of the blocks before.
+ * Copies into the locked folio. *done: the bytes that count as written. After a copy that stopped short inside a
+ * block these are all that were copied if the rest of that block can be made right (as the kernel's retry with a
+ * shorter chunk makes it), else only those of the blocks before.
  */
 static int write_folio(struct inode *inode, const struct iomap_iter *iter, struct folio *folio, uint64_t off,
 		       uint64_t count, struct write_source *src, uint64_t src_pos, uint64_t *done)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * A volume with the file room on it, and one nameless file, freed again at the end so that xfs_repair finds a clean volume.
+ * A volume with the file room on it, and one nameless file, freed again at the end so that xfs_repair finds a clean
+ * volume.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -29,7 +30,7 @@ struct file_test {
 	struct pagecache *pages;
 	struct files *files;
 	struct inode *inode;
-	uint64_t free_before;		/* blocks, before anything was written */
+	uint64_t free_before; /* blocks, before anything was written */
 };
 
 static inline struct inode *make_file(struct file_test *t)
@@ -40,8 +41,8 @@ static inline struct inode *make_file(struct file_test *t)
 	struct tx *tx;
 
 	assert_int_equal(inode_get(t->vol.inodes, NULL, t->vol.geo.root, 0, &root), 0);
-	assert_int_equal(tx_begin(log, &log_reservations(log)->create_tmpfile, ialloc_blocks_needed(&t->vol.geo), 0, &tx),
-			 0);
+	assert_int_equal(
+		tx_begin(log, &log_reservations(log)->create_tmpfile, ialloc_blocks_needed(&t->vol.geo), 0, &tx), 0);
 	assert_int_equal(inode_create(tx, root, t->vol.inodes, &tmpl, &inode), 0);
 	assert_int_equal(inode_unlinked_add(tx, inode), 0);
 	assert_int_equal(tx_commit(tx), 0);
@@ -118,7 +119,7 @@ static inline int file_test_teardown(void **state)
 
 /* One write of @count bytes @byte of which the source gives only @good. */
 struct bytes {
-	struct write_source src;	/* first member */
+	struct write_source src; /* first member */
 	uint64_t good;
 	uint8_t byte;
 };
@@ -132,7 +133,8 @@ static inline uint64_t give_bytes(struct write_source *src, uint64_t pos, void *
 	return n;
 }
 
-static inline int put_some(struct inode *inode, uint64_t off, uint64_t count, uint64_t good, uint8_t byte, uint64_t *done)
+static inline int put_some(struct inode *inode, uint64_t off, uint64_t count, uint64_t good, uint8_t byte,
+			   uint64_t *done)
 {
 	struct bytes b = { .src = { .copy = give_bytes }, .good = good, .byte = byte };
 

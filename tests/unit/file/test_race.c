@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A failing write() and page faults inside the blocks it has just reserved (Linux commit 118e021b), without threads: what
- * happens meanwhile runs in the writer's wait after its mapping was made.  The outcomes were measured on Linux 6.18.
+ * A failing write() and page faults inside the blocks it has just reserved (Linux commit 118e021b), without threads:
+ * what happens meanwhile runs in the writer's wait after its mapping was made. The outcomes were measured on Linux
+ * 6.18.
  */
 #include "file_test.h"
 
@@ -64,7 +65,9 @@ static bool describe(void *context, const struct extent *ext)
 
 	snprintf(text + length, 256 - length, "%s%llu+%llu%c", length ? " " : "", (unsigned long long)ext->off,
 		 (unsigned long long)ext->count,
-		 ext->state == EXTENT_DELAYED ? 'D' : ext->state == EXTENT_UNWRITTEN ? 'U' : 'W');
+		 ext->state == EXTENT_DELAYED     ? 'D'
+		 : ext->state == EXTENT_UNWRITTEN ? 'U'
+						  : 'W');
 	return true;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * A page cache over a device in memory, and an owner that maps file bytes to the same device offset plus a base, or says
- * what the test wants it to.
+ * A page cache over a device in memory, and an owner that maps file bytes to the same device offset plus a base, or
+ * says what the test wants it to.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -23,11 +23,11 @@
 
 struct owner {
 	_Atomic uint64_t size;
-	uint64_t base;			/* device offset of the file's first byte */
-	uint64_t piece;			/* each map answer covers at most so much; 0: everything */
-	int map_err;			/* what map answers, if not 0 */
+	uint64_t base; /* device offset of the file's first byte */
+	uint64_t piece; /* each map answer covers at most so much; 0: everything */
+	int map_err; /* what map answers, if not 0 */
 	_Atomic unsigned maps, ios, pins;
-	bool is_delayed;		/* ends wait for finish_ios() */
+	bool is_delayed; /* ends wait for finish_ios() */
 	struct list waiting;
 	struct mutex lock;
 };

@@ -12,7 +12,7 @@ struct run {
 	struct fixture *f;
 	_Atomic bool stop;
 	_Atomic unsigned next_writer;
-	struct rwlock invalidate;	/* as an inode's: stores against removal */
+	struct rwlock invalidate; /* as an inode's: stores against removal */
 };
 
 /* Each writer owns every third page and stores ever higher numbers there. */
@@ -37,7 +37,8 @@ static void *writer_main(void *arg)
 	unsigned self = atomic_fetch_add(&run->next_writer, 1);
 
 	for (unsigned round = 1; round <= ROUNDS; round++) {
-		for (uint64_t page = self + WRITERS * (round % 7); page < FILE_BYTES / PAGE_BYTES; page += 7 * WRITERS)
+		for (uint64_t page = self + WRITERS * (round % 7); page < FILE_BYTES / PAGE_BYTES;
+		     page += 7 * WRITERS)
 			store_page(run, page, (uint8_t)round);
 	}
 	return NULL;

@@ -37,8 +37,8 @@ int xattr_get(struct inode *inode, const struct xattr_name *name, void *value, s
  * -ENOSPC. */
 int xattr_set(struct inode *inode, const struct xattr_name *name, const void *value, size_t length, int flags);
 int xattr_remove(struct inode *inode, const struct xattr_name *name);
-/* "user.a\0security.b\0...": the ACL attributes of the root namespace show as system.posix_acl_*, and @with_trusted all
- * of that namespace also as trusted.*, those two included, as in the kernel; *length as in get. */
+/* "user.a\0security.b\0...": the ACL attributes of the root namespace show as system.posix_acl_*, and
+ * @with_trusted all of that namespace also as trusted.*, those two included, as in the kernel; *length as in get. */
 int xattr_list(struct inode *inode, bool with_trusted, char *names, size_t capacity, size_t *length);
 /* The inode is being freed: removes the whole attr fork in a chain of transactions (XFS: xfs_attr_inactive). */
 int xattr_free_all(struct inode *inode);

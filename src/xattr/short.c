@@ -236,13 +236,11 @@ int short_attr_to_leaf(struct attr_op *op)
 {
 	struct file_map *map = &op->inode->map;
 	struct leaf_fill fill = { .geo = op->geo };
-	void *image = mem_alloc_zeroed(op->geo->attr.block_bytes);
+	void *image = mem_alloc_zeroed_sure(op->geo->attr.block_bytes);
 	struct buffer *buf;
 	fileblk_t off;
 	int err = 0;
 
-	if (!image)
-		return -ENOMEM;
 	attr_leaf_clear(op->geo, image);
 	fill.data = image;
 	if (map->attr.format == FORK_LOCAL) {

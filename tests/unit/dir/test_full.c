@@ -177,7 +177,8 @@ static void a_replaced_name_leads_elsewhere(void **state)
 			uint8_t old_type, type;
 
 			assert_int_equal(dir_lookup(tx, t.dir, name_of(names[k]), &old, &old_type), 0);
-			assert_int_equal(dir_replace(tx, t.dir, name_of(names[k]), t.dir->ino, XFS_DIR3_FT_DIR, blocks), 0);
+			assert_int_equal(dir_replace(tx, t.dir, name_of(names[k]), t.dir->ino, XFS_DIR3_FT_DIR,
+						     blocks), 0);
 			assert_int_equal(dir_lookup(tx, t.dir, name_of(names[k]), &now, &type), 0);
 			assert_true(inum_equal(now, t.dir->ino));
 			assert_int_equal(type, XFS_DIR3_FT_DIR);

@@ -118,8 +118,9 @@ static void assert_same(const struct listing *a, const struct listing *b)
 		if (i > 1)
 			assert_int_equal(a->names[i].dtype, b->names[i].dtype);
 		if (a->names[i].next != b->names[i].next)
-			fail_msg("position after %s (%zu of %zu): 0x%llx against 0x%llx", a->names[i].name, i, a->count,
-				 (unsigned long long)a->names[i].next, (unsigned long long)b->names[i].next);
+			fail_msg("position after %s (%zu of %zu): 0x%llx against 0x%llx", a->names[i].name, i,
+				 a->count, (unsigned long long)a->names[i].next,
+				 (unsigned long long)b->names[i].next);
 	}
 }
 
@@ -187,7 +188,8 @@ static const char *numbered_name(unsigned i)
 {
 	static char name[256];
 
-	snprintf(name, sizeof(name), "%u-%.*s", i, (int)(i % 40), "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
+	snprintf(name, sizeof(name), "%u-%.*s", i, (int)(i % 40),
+		 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz");
 	return name;
 }
 

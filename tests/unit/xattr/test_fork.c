@@ -106,10 +106,11 @@ static void inline_data_make_room(void **state)
 		assert_int_equal(image_check(t.image), 0);
 		if (!geteuid()) {
 			kernel_mount(t.image);
-			assert_int_equal(image_shell("test $(readlink %s/link) = %s && test $(ls %s/dir | wc -l) = 12 && "
-						     "getfattr -h -n trusted.x %s/link >/dev/null && "
-						     "getfattr -n user.x %s/dir >/dev/null",
-						     kernel_dir, target, kernel_dir, kernel_dir, kernel_dir), 0);
+			assert_int_equal(image_shell("cd %s && test $(readlink link) = %s && "
+						     "test $(ls dir | wc -l) = 12 && "
+						     "getfattr -h -n trusted.x link >/dev/null && "
+						     "getfattr -n user.x dir >/dev/null",
+						     kernel_dir, target), 0);
 			kernel_unmount();
 		}
 		image_remove(t.image);

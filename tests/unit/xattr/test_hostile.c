@@ -13,7 +13,8 @@ static const char *numbered_name(unsigned i)
 	static const char *const spaces[] = { "user", "trusted", "security" };
 	static char name[64];
 
-	snprintf(name, sizeof(name), "%s.%u-%.*s", spaces[i % 3], i, (int)(i % 30), "abcdefghijklmnopqrstuvwxyzabcdef");
+	snprintf(name, sizeof(name), "%s.%u-%.*s", spaces[i % 3], i, (int)(i % 30),
+		 "abcdefghijklmnopqrstuvwxyzabcdef");
 	return name;
 }
 
@@ -38,7 +39,8 @@ static void use_everything(struct inode *inode, unsigned names, bool with_remote
 		if (fuzz_random(2))
 			remove_attr(inode, numbered_name(k));
 		else
-			set_attr(inode, numbered_name(k + fuzz_random(20)), value, length_of(fuzz_random(6), with_remote), 0);
+			set_attr(inode, numbered_name(k + fuzz_random(20)), value,
+				 length_of(fuzz_random(6), with_remote), 0);
 	}
 	xattr_free_all(inode);
 }

@@ -37,6 +37,13 @@ static const char kernel_script[] =
 	"for i in range(0, 200, 3): os.removexattr('mixed', 'user.%%d%%s' %% (i, 'n' * (i %% 30)))\n"
 	"END\n";
 
+static const char change_script[] =
+	"cd %s && python3 -c 'import os\n"
+	"for o in \"short leaf node remote mixed dir\".split():\n"
+	"    for i, n in enumerate(os.listxattr(o)):\n"
+	"        if i %% 2: os.removexattr(o, n)\n"
+	"        else: os.setxattr(o, n, bytes(i * 50 %% 9000))'";
+
 /* Compares all of an object's attributes with the kernel's; the kernel has the image mounted read-only beside us. */
 static void assert_same_attributes(struct xattr_test *t, const char *object)
 {
@@ -125,7 +132,7 @@ static void attributes_of_ours_are_the_kernels(void **state)
 		print_message("mkfs.xfs %s\n", cases[i]);
 		xattr_test_start(&t, cases[i]);
 		for (unsigned k = 0; k < OBJECTS; k++)
-			inodes[k] = make_object(&t, objects[k], strcmp(objects[k], "dir") ? S_IFREG | 0644 : S_IFDIR | 0755);
+			inodes[k] = make_object(&t, objects[k], k == OBJECTS - 1 ? S_IFDIR | 0755 : S_IFREG | 0644);
 		fill(inodes[1], 3, small, 1);
 		fill(inodes[2], 12, medium, 1);
 		fill(inodes[3], 400, medium, 1);
@@ -140,11 +147,7 @@ static void attributes_of_ours_are_the_kernels(void **state)
 
 		/* The kernel changes them; we read again. */
 		kernel_mount(t.image);
-		assert_int_equal(image_shell("cd %s && python3 -c 'import os\n"
-					     "for o in \"short leaf node remote mixed dir\".split():\n"
-					     "    for i, n in enumerate(os.listxattr(o)):\n"
-					     "        if i %% 2: os.removexattr(o, n)\n"
-					     "        else: os.setxattr(o, n, bytes(i * 50 %% 9000))'", kernel_dir), 0);
+		assert_int_equal(image_shell(change_script, kernel_dir), 0);
 		kernel_unmount();
 		compare_all(&t);
 		assert_int_equal(image_check(t.image), 0);
@@ -167,8 +170,8 @@ static void acls_are_the_kernels(void **state)
 	}
 	t.image = image_create(300ull << 20, "");
 	kernel_mount(t.image);
-	assert_int_equal(image_shell("cd %s && mkdir a b && setfacl -m u:1234:rwx,g:77:rx,m:rw a && setfacl -d -m u:5:rw a",
-				     kernel_dir), 0);
+	assert_int_equal(image_shell("cd %s && mkdir a b && setfacl -m u:1234:rwx,g:77:rx,m:rw a && "
+				     "setfacl -d -m u:5:rw a", kernel_dir), 0);
 	got = getxattr(kernel_path("a"), "system.posix_acl_access", theirs, sizeof(theirs));
 	assert_true(got > 0);
 	kernel_unmount();

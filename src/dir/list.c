@@ -3,8 +3,8 @@
  * Listing.  (XFS: xfs_dir2_readdir.c.)
  *
  * The position of a name is its dataptr, whatever form the directory has; the position after it is that of the next
- * name, or the end of the last data block.  So each name is held back until the next one is found.  Blocks are copied, so that
- * names are handed out without any lock.
+ * name, or the end of the last data block.  So each name is held back until the next one is found.  Blocks are
+ * copied, so that names are handed out without any lock.
  */
 #include "internal.h"
 

@@ -160,7 +160,6 @@ static bool set_flag(struct command *cmd, const char *option)
 		{ "writeback", offsetof(struct command, fuse.writeback_cache) },
 		{ "dio", offsetof(struct command, fuse.direct_io) },
 		{ "debug", offsetof(struct command, debug) },
-		{ "remount", offsetof(struct command, is_remount) },
 	};
 
 	for (unsigned i = 0; i < ARRAY_COUNT(flags); i++) {
@@ -204,6 +203,32 @@ static int set_option(struct command *cmd, const char *option)
 	return -EINVAL;
 }
 
+/*
+ * A remount comes with everything /proc/mounts shows (user_id=0, ...) and whatever mount(8) was told.  Only flags of the
+ * kernel's mount can change; the rest is left out.
+ */
+static void set_remount_option(struct command *cmd, const char *option)
+{
+	static const char *const changeable[] = { "remount", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec",
+						  "atime", "noatime", "relatime", "norelatime", "strictatime",
+						  "nostrictatime", "diratime", "nodiratime", "sync", "async", "dirsync",
+						  "lazytime", "nolazytime", "bind" };
+
+	if (is_in(option, changeable, ARRAY_COUNT(changeable)))
+		append(cmd->remount_options, sizeof(cmd->remount_options), option);
+}
+
+static bool has_word(const char *list, const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const char *p = list; (p = strstr(p, word)) != NULL; p += length) {
+		if ((p == list || p[-1] == ',') && (p[length] == 0 || p[length] == ','))
+			return true;
+	}
+	return false;
+}
+
 static int set_options(struct command *cmd, const char *list)
 {
 	char *copy = strdup(list), *rest = copy, *option;
@@ -211,9 +236,13 @@ static int set_options(struct command *cmd, const char *list)
 
 	if (!copy)
 		return -ENOMEM;
-	append(cmd->remount_options, sizeof(cmd->remount_options), list);
-	while (!err && (option = strsep(&rest, ",")) != NULL)
-		err = set_option(cmd, option);
+	cmd->is_remount |= has_word(list, "remount");
+	while (!err && (option = strsep(&rest, ",")) != NULL) {
+		if (cmd->is_remount)
+			set_remount_option(cmd, option);
+		else
+			err = set_option(cmd, option);
+	}
 	free(copy);
 	return err;
 }

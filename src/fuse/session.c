@@ -17,10 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <userxfs/base/bits.h>
@@ -257,14 +255,13 @@ static void tune_bdi(struct session *s)
 		const char *file, *value;
 	} settings[] = { { "read_ahead_kb", "1024" }, { "max_bytes", "8388608" } };
 	char path[128];
-	struct stat st;
 
-	if (geteuid() || stat(s->mountpoint, &st))
+	if (geteuid())
 		return;
 	for (unsigned i = 0; i < ARRAY_COUNT(settings); i++) {
 		int fd;
 
-		snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u%s/%s", major(st.st_dev), minor(st.st_dev),
+		snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u%s/%s", major(s->dev_number), minor(s->dev_number),
 			 s->is_fuseblk ? "-fuseblk" : "", settings[i].file);
 		fd = open(path, O_WRONLY | O_CLOEXEC);
 		if (fd < 0)
@@ -277,6 +274,7 @@ static void tune_bdi(struct session *s)
 
 int session_start(struct session *s)
 {
+	struct stat st;
 	int err = 0;
 
 	s->worker_count = s->options.threads ? s->options.threads : default_threads();
@@ -294,8 +292,11 @@ int session_start(struct session *s)
 	if (!atomic_load(&s->initialised))
 		err = -EPROTO;
 	mutex_unlock(&s->lock);
-	if (!err)
+	if (!err && !stat(s->mountpoint, &st)) {
+		s->dev_number = st.st_dev;
 		tune_bdi(s);
+		session_register_helper(s);
+	}
 	return err;
 }
 
@@ -335,44 +336,4 @@ void session_destroy(struct session *s)
 		fuse_session_destroy(s->fuse);
 	cond_deinit(&s->changed);
 	mutex_deinit(&s->lock);
-}
-
-/* ---- unmounting ---- */
-
-static int run_fusermount(const char *mountpoint, bool lazy)
-{
-	int status;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (lazy)
-			execlp("fusermount3", "fusermount3", "-u", "-q", "-z", "--", mountpoint, (char *)NULL);
-		else
-			execlp("fusermount3", "fusermount3", "-u", "-q", "--", mountpoint, (char *)NULL);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return -errno;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
-}
-
-static int try_unmount(struct session *s, bool lazy)
-{
-	if (geteuid())
-		return run_fusermount(s->mountpoint, lazy);
-	return umount2(s->mountpoint, lazy ? MNT_DETACH : 0) ? -errno : 0;
-}
-
-void session_unmount(struct session *s)
-{
-	int err = try_unmount(s, false);
-
-	if (err == -EINVAL)
-		return;			/* not mounted any more */
-	if (err) {
-		msg_warning("%s is still in use: detached; userxfs ends when the last file is closed", s->mountpoint);
-		err = try_unmount(s, true);
-	}
-	if (err)
-		msg_error("cannot unmount %s: %s; close what uses it and unmount it by hand", s->mountpoint, strerror(-err));
 }

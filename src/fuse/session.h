@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #include <userxfs/base/lock.h>
@@ -36,6 +37,7 @@ struct session {
 	int fd;				/* [I] /dev/fuse */
 	void *fuse;			/* [I] libfuse's session, for mounting only */
 	bool is_fuseblk;		/* [I] */
+	dev_t dev_number;		/* st_dev of the mount; 0: not known */
 	uint32_t minor;			/* protocol minor of this connection */
 	bool has_setxattr_ext;		/* SETXATTR has the long form */
 	_Atomic bool initialised, destroyed;
@@ -76,6 +78,8 @@ void session_wait(struct session *s);
 /* The volume is unmounted: answers DESTROY. */
 void session_unmounted(struct session *s);
 void session_destroy(struct session *s);
+/* As root: makes umount(8) call umount.fuse.userxfs, which waits for us (unmount.c). */
+void session_register_helper(struct session *s);
 /* Asks the kernel to unmount; what is still in use is detached and goes on being served until it is closed. */
 void session_unmount(struct session *s);
 

@@ -287,7 +287,8 @@ our_daemons()
 	local proc words
 	for proc in /proc/[0-9]*; do
 		mapfile -d '' words <"$proc/cmdline" || continue
-		if [[ ${words[0]:-} == "$USERXFS" && ${words[*]} == *"$work/"* ]]; then
+		[ ${#words[@]} -gt 2 ] || continue		# threads of the kernel have none
+		if [[ ${words[0]##*/} == *userxfs* && ${words[*]} == *"$work/"* ]]; then
 			echo "${proc#/proc/}"
 		fi
 	done 2>/dev/null

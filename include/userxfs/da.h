@@ -56,8 +56,8 @@ void da_header_init(struct buffer *buf, struct inode *inode, uint16_t magic);
 
 /* Locks the inode's map_lock shared, or exclusively when fork @which must still be loaded, which it does.
  * *exclusive is for da_unlock_map().  On failure nothing is locked. */
-int da_lock_map(struct inode *inode, enum fork_which which, bool *exclusive);
-void da_unlock_map(struct inode *inode, bool exclusive);
+int da_lock_map(struct inode *inode, enum fork_which which, bool *exclusive) NO_LOCK_ANALYSIS;
+void da_unlock_map(struct inode *inode, bool exclusive) NO_LOCK_ANALYSIS;
 
 /*
  * Maps a new block at the first free place at or after @from (da_grow), or exactly there (da_grow_at).  *blocks is

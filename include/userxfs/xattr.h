@@ -41,7 +41,7 @@ int xattr_remove(struct inode *inode, const struct xattr_name *name);
  * @with_trusted all of that namespace also as trusted.*, those two included, as in the kernel; *length as in get. */
 int xattr_list(struct inode *inode, bool with_trusted, char *names, size_t capacity, size_t *length);
 /* The inode is being freed: removes the whole attr fork in a chain of transactions (XFS: xfs_attr_inactive). */
-int xattr_free_all(struct inode *inode);
+int xattr_free_all(struct inode *inode) NO_LOCK_ANALYSIS;
 
 /* ---- POSIX ACLs ---- */
 

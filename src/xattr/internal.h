@@ -170,7 +170,7 @@ int remote_forget(struct inode *inode, uint32_t blk, uint32_t length);
 /* ---- fork.c ---- */
 
 /* Makes an attr fork with room for @bytes, in a transaction of its own; nothing to do when there is one. */
-int attr_fork_add(struct inode *inode, uint32_t bytes, bool use_pool);
+int attr_fork_add(struct inode *inode, uint32_t bytes, bool use_pool) NO_LOCK_ANALYSIS;
 /* The superblock says that there are attributes. */
 int attr_note_feature(struct attr_op *op);
 /* symlink.c: an inline target moves to blocks. */

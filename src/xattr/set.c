@@ -23,7 +23,8 @@ static struct log *log_of(const struct inode *inode)
 	return inode_cache_log(inode->cache);
 }
 
-static int begin(struct attr_op *op, const struct tx_reservation *res, uint32_t blocks)
+/* The transaction takes the map_lock over. */
+static int begin(struct attr_op *op, const struct tx_reservation *res, uint32_t blocks) NO_LOCK_ANALYSIS
 {
 	uint32_t flags = op->space & XFS_ATTR_ROOT ? TX_USE_POOL : 0;
 	int err;

@@ -2,8 +2,8 @@
 /*
  * userxfs: mounts an XFS volume and serves it.
  *
- * The process forks first; the child opens the volume, mounts and waits for the kernel's INIT, then tells the parent through a pipe,
- * which exits 0.  So every error reaches the shell, and a mount that has returned works.
+ * The process forks first; the child opens the volume, mounts and waits for the kernel's INIT, then tells the parent
+ * through a pipe, which exits 0.  So every error reaches the shell, and a mount that has returned works.
  * Exit status: 0; 1 usage; 32 the mount failed (mount(8)'s code).
  */
 #include <errno.h>
@@ -44,8 +44,9 @@ static int resolve_paths(struct command *cmd)
 	/* The attributes of a dead mount may be cached, its statfs is not. */
 	if (stat(cmd->mountpoint, &st) || statfs(cmd->mountpoint, &sfs)) {
 		msg_error("%s: %s; %s", cmd->mountpoint, strerror(errno),
-			  errno == ENOENT ? "make the mountpoint with mkdir"
-			  : errno == ENOTCONN ? "an earlier mount died there: unmount it with fusermount3 -u" : "choose another mountpoint");
+			  errno == ENOENT   ? "make the mountpoint with mkdir"
+			  : errno == ENOTCONN ? "an earlier mount died there: unmount it with fusermount3 -u"
+					      : "choose another mountpoint");
 		return -errno;
 	}
 	if (!S_ISDIR(st.st_mode)) {

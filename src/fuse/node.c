@@ -2,8 +2,8 @@
 /*
  * Node ids: the kernel's names for inodes.  The root is 1, everything else its inode number (XFS never uses inode 1).
  *
- * Each lookup the kernel counts is one reference of the inode in memory, given back by FORGET; so an inode the kernel knows is
- * never reclaimed, and an unlinked one is freed on disk only when the kernel has forgotten it.
+ * Each lookup the kernel counts is one reference of the inode in memory, given back by FORGET; so an inode the kernel
+ * knows is never reclaimed, and an unlinked one is freed on disk only when the kernel has forgotten it.
  */
 #include "session.h"
 
@@ -54,7 +54,8 @@ uint64_t node_attr_timeout(struct inode *inode)
 {
 	if (!S_ISREG(inode->mode))
 		return ATTR_TIMEOUT_SEC;
-	if (atomic_load(&inode->flags) & (INODE_EOFBLOCKS | INODE_COWBLOCKS) || atomic_load(&inode->map.delayed_blocks))
+	if (atomic_load(&inode->flags) & (INODE_EOFBLOCKS | INODE_COWBLOCKS) ||
+	    atomic_load(&inode->map.delayed_blocks))
 		return 0;
 	return ATTR_TIMEOUT_SEC;
 }

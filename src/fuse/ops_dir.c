@@ -311,7 +311,8 @@ static void list(struct request *r, bool plus)
 		reply_error(r, err);
 		return;
 	}
-	/* The reply is never longer than what is gathered plus what each entry adds: two halves of the scratch buffer. */
+	/* The reply is never longer than what is gathered plus what each entry adds: two halves of the scratch
+	 * buffer. */
 	l.buffer = r->scratch + MAX_WRITE_BYTES / 2;
 	err = namespace_list(&r->s->vol->ns, dir, arg->offset, gather, &l);
 	if (err && l.used == 0) {

@@ -2,9 +2,9 @@
 /*
  * Requests about open files.
  *
- * Write-only opens bypass the kernel's page cache (FOPEN_DIRECT_IO): their data are copied once, into our cache, in requests as
- * large as the write() was.  Opens that read keep the kernel's cache, which makes re-reads free.  A write-back of mmap stores
- * (FUSE_WRITE_CACHE) is the fault path's entry and is never answered with an error.
+ * Write-only opens bypass the kernel's page cache (FOPEN_DIRECT_IO): their data are copied once, into our cache, in
+ * requests as large as the write() was.  Opens that read keep the kernel's cache, which makes re-reads free.  A
+ * write-back of mmap stores (FUSE_WRITE_CACHE) is the fault path's entry and is never answered with an error.
  */
 #include "session.h"
 
@@ -148,8 +148,8 @@ void op_release(struct request *r)
 /* ---- read ---- */
 
 /*
- * A reply that is short of what was asked means EOF to the kernel, which then cuts its size: what was too scattered for
- * one hold is copied, and an error is told.
+ * A reply that is short of what was asked means EOF to the kernel, which then cuts its size: what was too scattered
+ * for one hold is copied, and an error is told.
  */
 static int read_rest(struct inode *inode, uint64_t off, uint8_t *to, uint64_t count, uint64_t *done)
 {
@@ -213,8 +213,8 @@ void op_read(struct request *r)
 /* ---- write ---- */
 
 /*
- * A write-back when the kernel caches writes (-o writeback): its size runs ahead of ours, so it extends the file like any
- * write; what finds no space stays in the cache.
+ * A write-back when the kernel caches writes (-o writeback): its size runs ahead of ours, so it extends the file like
+ * any write; what finds no space stays in the cache.
  */
 static int write_back(struct inode *inode, uint64_t off, uint64_t count, const uint8_t *data, uint64_t unique)
 {

@@ -174,8 +174,8 @@ static void change_from_setattr(const struct fuse_setattr_in *arg, struct inode_
 	if (arg->valid & FATTR_KILL_SUIDGID)
 		change->valid |= CHANGE_KILL_PRIV;
 	/*
-	 * utimensat(UTIME_NOW) is allowed on append-only files; setting any other time is not.  A change time comes only from the
-	 * kernel itself, with -o writeback, and tells of writes that it allowed.
+	 * utimensat(UTIME_NOW) is allowed on append-only files; setting any other time is not.  A change time comes
+	 * only from the kernel itself, with -o writeback, and tells of writes that it allowed.
 	 */
 	if (!(arg->valid & (FATTR_ATIME | FATTR_MTIME)) || arg->valid & FATTR_CTIME ||
 	    (arg->valid & FATTR_ATIME_NOW && arg->valid & FATTR_MTIME_NOW))

@@ -30,8 +30,8 @@ void op_init(struct request *r)
 	};
 
 	if (in->major != FUSE_KERNEL_VERSION || in->minor < OLDEST_MINOR) {
-		msg_error("this kernel speaks FUSE %u.%u, userxfs needs 7.%u (Linux 5.2) or newer", in->major, in->minor,
-			  OLDEST_MINOR);
+		msg_error("this kernel speaks FUSE %u.%u, userxfs needs 7.%u (Linux 5.2) or newer", in->major,
+			  in->minor, OLDEST_MINOR);
 		reply_error(r, -EPROTO);
 		return;
 	}
@@ -46,7 +46,8 @@ void op_init(struct request *r)
 	out.max_readahead = in->max_readahead;
 	out.flags = (uint32_t)flags | (in->flags & FUSE_INIT_EXT);
 	out.flags2 = (uint32_t)(flags >> 32);
-	msg_debug("FUSE 7.%u, flags 0x%llx of 0x%llx", in->minor, (unsigned long long)flags, (unsigned long long)offered);
+	msg_debug("FUSE 7.%u, flags 0x%llx of 0x%llx", in->minor, (unsigned long long)flags,
+		  (unsigned long long)offered);
 	reply_data(r, &out, sizeof(out));
 	mutex_lock(&s->lock);
 	atomic_store(&s->initialised, true);

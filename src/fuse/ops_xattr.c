@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Requests about extended attributes: user., trusted., security., POSIX ACLs, and one of our own: system.userxfs.extents, a
- * read-only report of a file's extents as fiemap would show them (FUSE carries no FIEMAP), one a line:
+ * Requests about extended attributes: user., trusted., security., POSIX ACLs, and one of our own:
+ * system.userxfs.extents, a read-only report of a file's extents as fiemap would show them (FUSE carries no FIEMAP),
+ * one a line:
  *
  *     OFF+COUNT STATE [@BLOCK]      in filesystem blocks; STATE is delayed, unwritten or written
  */

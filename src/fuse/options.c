@@ -15,18 +15,23 @@
 #include <userxfs/base/message.h>
 
 /* For the kernel: handed on as they are. */
-static const char *const passed_on[] = { "allow_other", "allow_root", "suid", "nosuid", "dev", "nodev", "exec", "noexec",
-					 "dirsync", "auto_unmount" };
+static const char *const passed_on[] = {
+	"allow_other", "allow_root", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "dirsync",
+	"auto_unmount",
+};
 
 /* For mount(8), systemd or XFS in the kernel: nothing for us to do. */
-static const char *const ignored[] = { "rw", "defaults", "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users",
-				       "owner", "group", "default_permissions", "async", "relatime", "norelatime", "diratime",
-				       "nodiratime", "lazytime", "nolazytime", "mand", "nomand", "iversion", "noiversion",
-				       "silent", "loud", "attr2", "inode64", "largeio", "nolargeio", "noquota", "nouuid",
-				       "nodiscard", "discard", "noalign", "ikeep", "noikeep", "nonempty", "atime" };
-static const char *const ignored_prefixes[] = { "x-", "X-", "comment=", "user=", "uhelper=", "helper=", "logbufs=",
-						"logbsize=", "subtype=", "context=", "fscontext=", "defcontext=",
-						"rootcontext=" };
+static const char *const ignored[] = {
+	"rw", "defaults", "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group",
+	"default_permissions", "async", "relatime", "norelatime", "diratime", "nodiratime", "lazytime",
+	"nolazytime", "mand", "nomand", "iversion", "noiversion", "silent", "loud", "attr2", "inode64",
+	"largeio", "nolargeio", "noquota", "nouuid", "nodiscard", "discard", "noalign", "ikeep", "noikeep",
+	"nonempty", "atime",
+};
+static const char *const ignored_prefixes[] = {
+	"x-", "X-", "comment=", "user=", "uhelper=", "helper=", "logbufs=", "logbsize=", "subtype=",
+	"context=", "fscontext=", "defcontext=", "rootcontext=",
+};
 
 static bool is_in(const char *word, const char *const *list, size_t count)
 {
@@ -91,7 +96,11 @@ static int set_engine(struct command *cmd, const char *option, const char *value
 	static const struct {
 		const char *name;
 		enum device_engine engine;
-	} engines[] = { { "uring", DEVICE_ENGINE_URING }, { "aio", DEVICE_ENGINE_AIO }, { "sync", DEVICE_ENGINE_SYNC } };
+	} engines[] = {
+		{ "uring", DEVICE_ENGINE_URING },
+		{ "aio", DEVICE_ENGINE_AIO },
+		{ "sync", DEVICE_ENGINE_SYNC },
+	};
 
 	for (unsigned i = 0; i < ARRAY_COUNT(engines); i++) {
 		if (!strcmp(value, engines[i].name)) {
@@ -204,15 +213,16 @@ static int set_option(struct command *cmd, const char *option)
 }
 
 /*
- * A remount comes with everything /proc/mounts shows (user_id=0, ...) and whatever mount(8) was told.  Only flags of the
- * kernel's mount can change; the rest is left out.
+ * A remount comes with everything /proc/mounts shows (user_id=0, ...) and whatever mount(8) was told.  Only flags of
+ * the kernel's mount can change; the rest is left out.
  */
 static void set_remount_option(struct command *cmd, const char *option)
 {
-	static const char *const changeable[] = { "remount", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec",
-						  "atime", "noatime", "relatime", "norelatime", "strictatime",
-						  "nostrictatime", "diratime", "nodiratime", "sync", "async", "dirsync",
-						  "lazytime", "nolazytime", "bind" };
+	static const char *const changeable[] = {
+		"remount", "ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "atime", "noatime",
+		"relatime", "norelatime", "strictatime", "nostrictatime", "diratime", "nodiratime", "sync", "async",
+		"dirsync", "lazytime", "nolazytime", "bind",
+	};
 
 	if (is_in(option, changeable, ARRAY_COUNT(changeable)))
 		append(cmd->remount_options, sizeof(cmd->remount_options), option);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 #pragma once
 /*
- * The FUSE protocol as the kernel speaks it: <linux/fuse.h>, plus what kernels newer than that header send and expect.
+ * The FUSE protocol as the kernel speaks it: <linux/fuse.h>, plus what kernels newer than that header send and
+ * expect.
  *
- * The daemon speaks the protocol itself and uses libfuse only to mount.  libfuse 3.14 cannot negotiate PARALLEL_DIROPS,
- * HANDLE_KILLPRIV_V2 or DIRECT_IO_ALLOW_MMAP, does not know TMPFILE, STATX, SYNCFS and COPY_FILE_RANGE_64, and hides the flags
- * that say whether a write must clear suid bits.
+ * The daemon speaks the protocol itself and uses libfuse only to mount.  libfuse 3.14 cannot negotiate
+ * PARALLEL_DIROPS, HANDLE_KILLPRIV_V2 or DIRECT_IO_ALLOW_MMAP, does not know TMPFILE, STATX, SYNCFS and
+ * COPY_FILE_RANGE_64, and hides the flags that say whether a write must clear suid bits.
  */
 #include <linux/fuse.h>
 

@@ -2,7 +2,8 @@
 /*
  * Mounting, the workers, and the ways a mount ends.
  *
- *   umount, plain fuse   the kernel closes the connection: reads give ENODEV, the workers end, then the volume is unmounted
+ *   umount, plain fuse   the kernel closes the connection: reads give ENODEV, the workers end, then the volume is
+ * unmounted
  *   umount, fuseblk      DESTROY arrives; its reply waits until the volume is unmounted
  *   SIGTERM, SIGINT      we ask for an unmount and go on serving: dirty mmap pages are still to come
  */
@@ -160,7 +161,7 @@ int session_mount(struct session *s, struct volume *vol, const char *mountpoint,
 	err = mount_with_libfuse(s, said, sizeof(said));
 	if (err) {
 		msg_error("cannot mount on %s: %s; %s", mountpoint, said[0] ? said : "libfuse gives no reason",
-			  geteuid() ? "choose a directory of your own, and see that fusermount3 (package fuse3) is installed"
+			  geteuid() ? "choose a directory of your own; fusermount3 (package fuse3) must be installed"
 				    : "mounting needs CAP_SYS_ADMIN, which containers may lack");
 		return err;
 	}
@@ -184,7 +185,8 @@ static void serve(struct worker *w, const uint8_t *bytes_in, size_t bytes)
 	atomic_store(&w->is_busy, true);
 	if (atomic_load(&w->s->destroyed)) {
 		/* The volume is being unmounted: late RELEASEs and FORGETs of a mount that is gone. */
-		if (r.in->opcode == FUSE_FORGET || r.in->opcode == FUSE_BATCH_FORGET || r.in->opcode == FUSE_INTERRUPT)
+		if (r.in->opcode == FUSE_FORGET || r.in->opcode == FUSE_BATCH_FORGET ||
+		    r.in->opcode == FUSE_INTERRUPT)
 			reply_none(&r);
 		else
 			reply_error(&r, -EIO);

@@ -3,8 +3,8 @@
 /*
  * A FUSE session: one mounted volume answering requests on /dev/fuse.
  *
- * Each worker thread reads a request, performs it and writes the reply itself: handing over to another thread costs more than
- * most requests take.
+ * Each worker thread reads a request, performs it and writes the reply itself: handing over to another thread costs
+ * more than most requests take.
  */
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -41,8 +41,8 @@ static int run_program(const char *const argv[])
 }
 
 /*
- * umount(8) asked to unmount an absolute path looks for helpers only when its own table (/run/mount/utab) knows the mount; so
- * the mount is entered there, without mounting anything.
+ * umount(8) asked to unmount an absolute path looks for helpers only when its own table (/run/mount/utab) knows the
+ * mount; so the mount is entered there, without mounting anything.
  */
 void session_register_helper(struct session *s)
 {
@@ -92,5 +92,6 @@ void session_unmount(struct session *s)
 		err = try_unmount(s, true);
 	}
 	if (err)
-		msg_error("cannot unmount %s: %s; close what uses it and unmount it by hand", s->mountpoint, strerror(-err));
+		msg_error("cannot unmount %s: %s; close what uses it and unmount it by hand", s->mountpoint,
+			  strerror(-err));
 }

@@ -41,8 +41,8 @@ char *image_create(uint64_t size_bytes, const char *mkfs_args)
 
 int image_check(const char *path)
 {
-	return image_shell("xfs_repair -n %s >%s.check 2>&1 || { cat %s.check; rm -f %s.check; exit 1; }; rm -f %s.check",
-			   path, path, path, path, path);
+	return image_shell("xfs_repair -n %s >%s.check 2>&1; status=$?; [ $status = 0 ] || cat %s.check; "
+			   "rm -f %s.check; exit $status", path, path, path, path);
 }
 
 void image_remove(char *path)

@@ -11,7 +11,7 @@ need_command fio
 size=48m
 is_sanitized && size=16m
 
-common="--directory=$work/mnt --verify=crc32c --verify_fatal=1 --randseed=7 --group_reporting --minimal"
+common="--aux-path=$work --directory=$work/mnt --verify=crc32c --verify_fatal=1 --randseed=7 --group_reporting --minimal"
 
 
 # The part's jobs, as fio options.

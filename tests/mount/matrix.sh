@@ -76,6 +76,6 @@ inodes)
 log)
 	# What a RAID gives: stripe units for data and log.
 	geometry stripes 400m "" -d su=64k,sw=4,agcount=4 -l su=64k,size=64m
-	geometry log-v2-1k-64k 600m "--block 1024" -b size=1024 -l size=20m,sunit=8 -d agcount=5
+	geometry log-v2-1k-64k 600m "--block 1024" -b size=1024 -l size=64m,sunit=8 -d agcount=5
 	;;
 esac

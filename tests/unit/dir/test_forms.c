@@ -2,6 +2,8 @@
 /* Directories against a list of names: through all forms, growing and shrinking, in several geometries. */
 #include "dir_test.h"
 
+#include <userxfs/da.h>
+
 #define MIB (1ull << 20)
 
 struct geometry_case {
@@ -27,7 +29,7 @@ static uint32_t next_random(uint32_t below)
 	return (uint32_t)(random_state >> 33) % below;
 }
 
-/* Every number has a name of its own; some are long, and many share a hash. */
+/* Every number has a name of its own; some are long. */
 static const char *numbered_name(unsigned i)
 {
 	static char name[256];
@@ -167,9 +169,65 @@ static void names_stay_right_through_all_forms(void **state)
 	}
 }
 
+/*
+ * Names of one hash: a byte and the one five places behind it are rotated by 35 bits against each other, that is by 3, so
+ * that what a bit of one does to the hash the bit three places higher of the other undoes.
+ */
+static const char *colliding_name(unsigned i)
+{
+	static char name[21];
+
+	memset(name, '`', 20);
+	for (unsigned pair = 0; pair < 10; pair++, i /= 4) {
+		unsigned at = pair < 5 ? pair : pair + 5, digit = i % 4;
+
+		name[at] ^= (char)digit;
+		name[at + 5] ^= (char)(digit << 3);
+	}
+	return name;
+}
+
+/* More names of one hash than fit a leaf: found, added and removed all the same. */
+static void names_of_one_hash_span_leaves(void **state)
+{
+	const unsigned count = 1600;
+	struct dir_test t;
+
+	dir_test_start(&t, 300 * MIB, "");
+	for (unsigned i = 0; i < count; i++) {
+		assert_int_equal(da_hash((const uint8_t *)colliding_name(i), 20),
+				 da_hash((const uint8_t *)colliding_name(0), 20));
+		add_name(&t, colliding_name(i));
+		if (i % 7 == 0)
+			add_name(&t, numbered_name(i));
+	}
+	assert_dir_is_sound(&t);
+	for (unsigned i = 0; i < count; i++) {
+		unsigned k = (i * 977) % count;
+
+		assert_true(has_name(&t, colliding_name(k)));
+		if (k % 3)
+			remove_name(&t, colliding_name(k));
+	}
+	assert_dir_is_sound(&t);
+	for (unsigned i = 0; i < count; i++)
+		assert_true(has_name(&t, colliding_name(i)) == !(i % 3));
+	assert_false(has_name(&t, colliding_name(count)));
+	dir_test_unmount(&t);
+	assert_int_equal(image_check(t.image), 0);
+	dir_test_mount(&t);
+	for (unsigned i = 0; i < count; i += 3)
+		remove_name(&t, colliding_name(i));
+	for (unsigned i = 0; i < count; i += 7)
+		remove_name(&t, numbered_name(i));
+	assert_int_equal(t.dir->map.data.format, FORK_LOCAL);
+	dir_test_end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_of_one_hash_span_leaves),
 		cmocka_unit_test(names_stay_right_through_all_forms),
 	};
 

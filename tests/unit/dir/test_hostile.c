@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 
-#define ROUNDS 60u
+#define ROUNDS 40u
 
 static const char *numbered_name(unsigned i)
 {

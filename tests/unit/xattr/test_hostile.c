@@ -4,7 +4,7 @@
 
 #include "../dir/fuzz.h"
 
-#define ROUNDS 60u
+#define ROUNDS 40u
 
 static uint8_t value[65536];
 

@@ -240,7 +240,8 @@ def access_control():
                 acl((user_obj, 6, none), *((user, 4, 5000 + i) for i in range(200)), (group_obj, 4, none), (mask, 4, none),
                     (other, 0, none)))
     os.mkdir("acls/inherit")
-    os.setxattr("acls/inherit", "system.posix_acl_default", full)
+    os.setxattr("acls/inherit", "system.posix_acl_default",
+                acl((user_obj, 7, none), (user, 5, 1001), (group_obj, 5, none), (group, 7, 2001), (mask, 7, none), (other, 0, none)))
     make("acls/inherit/file")
     os.mkdir("acls/inherit/dir")
     make("acls/inherit/dir/file")

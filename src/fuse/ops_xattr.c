@@ -167,7 +167,9 @@ void op_setxattr(struct request *r)
 	}
 	err = node_get(r->s, r->in->nodeid, &inode);
 	if (!err) {
-		err = set_value(inode, name, r->body + value_off, arg->size, (int)arg->flags);
+		/* Aligned for those who look into it: it follows a name. */
+		memcpy(r->scratch, r->body + value_off, arg->size);
+		err = set_value(inode, name, r->scratch, arg->size, (int)arg->flags);
 		if (!err && r->s->has_setxattr_ext && arg->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)
 			err = kill_sgid(inode);
 		inode_put(inode);

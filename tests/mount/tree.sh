@@ -5,6 +5,7 @@
 # again; nothing to repair, and the free blocks and inodes are those that a repaired copy counts.
 #
 # parts: includes documents many
+# not-under: asan documents many
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 
@@ -57,19 +58,28 @@ compare_through_kernel()
 	same_files "the tree" "$work/by-kernel" "$work/by-userxfs"
 }
 
+# disk_counts IMAGE: free blocks, allocated and free inodes.  Blocks of the trees that xfs_repair builds anew, and may pack
+# tighter, count as free.
+disk_counts()
+{
+	local agno agcount
+	agcount=$(xfs_db -r -c "sb 0" -c "p agcount" "$1" | sed 's/.*= //')
+	{
+		xfs_db -r -c "sb 0" -c "p fdblocks icount ifree" "$1"
+		for ((agno = 0; agno < agcount; agno++)); do
+			xfs_db -r -c "agf $agno" -c "p refcntblocks" -c "agi $agno" -c "p ino_blocks fino_blocks" "$1"
+		done
+	} | awk '$1 == "icount" || $1 == "ifree" { print; next } { blocks += $3 } END { print "blocks", blocks }'
+}
+
 # What the volume says is free is what xfs_repair counts in a copy whose trees and counters it makes anew.
 no_space_leaked()
 {
 	local before after
-	is_root || return 0
 	cp --sparse=always "$work/image" "$work/repaired"
-	mount_kernel "$work/image" "$work/mnt" ro
-	before=$(free_counts "$work/mnt")
-	unmount_kernel "$work/mnt"
+	before=$(disk_counts "$work/image")
 	xfs_repair "$work/repaired" >"$work/repair.log" 2>&1 || fail "xfs_repair: $(tail -n 3 "$work/repair.log")"
-	mount_kernel "$work/repaired" "$work/mnt" ro
-	after=$(free_counts "$work/mnt")
-	unmount_kernel "$work/mnt"
+	after=$(disk_counts "$work/repaired")
 	expect "free blocks and inodes" "$after" "$before"
 }
 

@@ -170,7 +170,7 @@ static void names_stay_right_through_all_forms(void **state)
 }
 
 /*
- * Names of one hash: a byte and the one five places behind it are rotated by 35 bits against each other, that is by 3, so
+ * Names of one hash: a byte and the one five places behind it are rotated by 35 bits against each other, by 3, so
  * that what a bit of one does to the hash the bit three places higher of the other undoes.
  */
 static const char *colliding_name(unsigned i)

@@ -252,6 +252,18 @@ loop_is_free()
 	[ -z "$(losetup -n -O BACK-FILE "$1" 2>/dev/null)" ] || ! losetup -n -O BACK-FILE "$1" 2>/dev/null | grep -qF "$work/"
 }
 
+# ---- users ----
+
+# fuse_for_all: as root, /dev/fuse open to everybody (as on Debian, but not in every container) until the script ends.  Scripts
+# that depend on its mode take turns.
+fuse_for_all()
+{
+	exec 8>/run/lock/userxfs-test-dev-fuse
+	flock 8
+	fuse_mode=$(stat -c %a /dev/fuse)
+	chmod 666 /dev/fuse
+}
+
 # ---- comparing ----
 
 populate()
@@ -340,6 +352,7 @@ cleanup()
 			[ -e "$dir" ] && { head -n 120 "$dir"; status=1; }
 		done
 	fi
+	[ -n "${fuse_mode:-}" ] && chmod "$fuse_mode" /dev/fuse
 	[ "$(type -t cleanup_more)" = function ] && cleanup_more
 	[ -z "$(mounts_below "$work")" ] && [ -z "${KEEP:-}" ] && rm -rf "$work"
 	exit "$status"

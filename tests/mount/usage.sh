@@ -116,10 +116,8 @@ unmount_userxfs "$work/first"
 
 say "permission"
 chmod 600 "$good"
-as_nobody=()
 if is_root; then
 	chmod 755 "$work"
-	as_nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups)
 	daemon=$USERXFS
 	install -m 755 "$USERXFS" "$work/userxfs"
 	printf '#!/bin/sh\nexec setpriv --reuid=nobody --regid=nogroup --clear-groups %s/userxfs "$@"\n' "$work" >"$work/as-nobody"
@@ -128,16 +126,11 @@ if is_root; then
 	refused 32 "userxfs: no permission to open $good; ask its owner for access, or run as root" "$good" "$mnt"
 	chmod 644 "$good"
 	refused 32 "userxfs: $good cannot be written *; mount it read-only with -o ro" "$good" "$mnt"
-	mode=$(stat -c %a /dev/fuse)
-	chmod 666 /dev/fuse
-	cleanup_more()
-	{
-		chmod "$mode" /dev/fuse
-	}
+	fuse_for_all
 	refused 32 "userxfs: cannot mount on $mnt: fusermount3: user has no write access to mountpoint $mnt; *" -o ro "$good" "$mnt"
 	chmod 600 /dev/fuse
 	refused 32 "userxfs: /dev/fuse cannot be opened: Permission denied; its mode must be 0666" -o ro "$good" "$mnt"
-	chmod "$mode" /dev/fuse
+	chmod 666 /dev/fuse
 	USERXFS=$daemon
 	say "no FUSE"
 	# A mount namespace of its own, where /dev has no fuse.

@@ -8,14 +8,8 @@ need_command fusermount3
 
 as_user=()
 if is_root; then
-	# An ordinary user is made of nobody; /dev/fuse has mode 0666 on Debian, but not in every container.
 	need_command setpriv
-	mode=$(stat -c %a /dev/fuse)
-	cleanup_more()
-	{
-		chmod "$mode" /dev/fuse
-	}
-	chmod 666 /dev/fuse
+	fuse_for_all
 	install -m 755 "$USERXFS" "$work/userxfs"
 	chmod 755 "$work"
 	mkdir "$work/home"

@@ -335,8 +335,8 @@ void session_destroy(struct session *s)
 	mem_free(s->workers);
 	mem_free(s->state);
 	/*
-	 * libfuse's part is left to the end of the process: only fuse_session_unmount() frees all of it, and that unmounts
-	 * whatever is mounted there by now.
+	 * libfuse's part is left to the end of the process: only fuse_session_unmount() frees all of it, and that
+	 * unmounts whatever is mounted there by now.
 	 */
 	close(s->fd);
 	cond_deinit(&s->changed);

@@ -2,6 +2,7 @@
 /* Taking blocks out of a fork.  (XFS: __xfs_bunmapi, xfs_bmap_del_extent_real, xfs_bmap_del_extent_cow.) */
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
+#include <userxfs/base/message.h>
 #include <userxfs/space/alloc.h>
 #include <userxfs/space/refcount.h>
 #include <userxfs/space/rmap.h>
@@ -45,6 +46,15 @@ static void drop_blocks(struct tx *tx, struct file_map *map, enum fork_which whi
 				    piece->state == EXTENT_UNWRITTEN);
 }
 
+static int check_block_count(const struct file_map *map, const struct extent *piece)
+{
+	if (map->block_count >= piece->count)
+		return 0;
+	msg_error("inode %llu has more blocks than it counts; unmount and run xfs_repair",
+		  (unsigned long long)map->ino.v);
+	return -EFSCORRUPTED;
+}
+
 static int unmap_real(struct tx *tx, struct file_map *map, enum fork_which which, const struct irec *rec,
 		      fileblk_t off, fileblk_t end)
 {
@@ -53,6 +63,8 @@ static int unmap_real(struct tx *tx, struct file_map *map, enum fork_which which
 	int err;
 
 	err = check_cut(tx, map, which, rec, off, end);
+	if (!err && which != FORK_COW)
+		err = check_block_count(map, &piece);
 	if (err)
 		return err;
 	edit_plan(&edit, map, which, off, piece.count, NULL);

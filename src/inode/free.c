@@ -88,7 +88,9 @@ int inode_free(struct tx *tx, struct inode *inode)
 	struct inode_chunk_freed freed;
 	int err;
 
-	ensure(inode->nlink == 0 && inode->map.block_count == 0 && !map_has_delayed(&inode->map));
+	ensure(inode->nlink == 0 && !map_has_delayed(&inode->map));
+	if (inode->map.block_count)
+		return inode_complain(inode, "counts blocks that it does not have; unmount and run xfs_repair");
 	inode_clear_tag(inode, INODE_EOFBLOCKS | INODE_COWBLOCKS);
 	/* First, so that the AGI is locked before the unlinked list is touched. */
 	err = ialloc_free(tx, cache->space, inode->ino, &freed);

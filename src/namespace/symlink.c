@@ -13,11 +13,24 @@
 
 #define HEADER_BYTES sizeof(struct xfs_dsymlink_hdr)
 
+/* As if each block were a run of its own. */
+static uint32_t remote_blocks(const struct geometry *geo, size_t length)
+{
+	return (uint32_t)div_round_up(length, geo->block_bytes - HEADER_BYTES);
+}
+
 uint32_t symlink_blocks(const struct geometry *geo, size_t length)
 {
-	if (length <= geo->inode_bytes - sizeof(struct xfs_dinode))
-		return 0;
-	return (uint32_t)div_round_up(length, geo->block_bytes - HEADER_BYTES);
+	return length <= geo->inode_bytes - sizeof(struct xfs_dinode) ? 0 : remote_blocks(geo, length);
+}
+
+/* The runs of a target of @length bytes.  What the disk maps beyond it is not looked at. */
+static unsigned find_runs(const struct inode *link, size_t length, struct extent runs[XFS_SYMLINK_MAPS])
+{
+	unsigned n = XFS_SYMLINK_MAPS;
+
+	map_read(&link->map, FORK_DATA, 0, remote_blocks(inode_geometry(link), length), false, runs, &n);
+	return n;
 }
 
 /* ---- writing ---- */
@@ -121,20 +134,22 @@ static int read_piece(struct inode *link, const struct extent *ext, char *target
 
 static int read_remote(struct inode *link, char *target, size_t length)
 {
-	struct extent ext;
-	fileblk_t pos = 0;
+	struct extent runs[XFS_SYMLINK_MAPS];
+	unsigned n = find_runs(link, length, runs);
 	size_t off = 0;
-	int err = 0;
 
-	while (off < length && !err) {
+	for (unsigned i = 0; i < n && off < length; i++) {
 		size_t bytes = 0;
+		int err;
 
-		if (!map_next(&link->map, FORK_DATA, &pos, &ext) || ext.state != EXTENT_WRITTEN)
+		if (runs[i].state != EXTENT_WRITTEN)
 			return complain(link, "its target has a hole");
-		err = read_piece(link, &ext, target, off, length, &bytes);
+		err = read_piece(link, &runs[i], target, off, length, &bytes);
+		if (err)
+			return err;
 		off += bytes;
 	}
-	return err;
+	return off < length ? complain(link, "its target has too few blocks") : 0;
 }
 
 static int read_target(struct inode *link, char *target, size_t capacity)
@@ -180,14 +195,17 @@ int namespace_readlink(struct namespace *ns, struct inode *link, char *target, s
 static int invalidate_target(struct tx *tx, struct inode *link)
 {
 	const struct geometry *geo = inode_geometry(link);
-	struct extent ext;
-	fileblk_t pos = 0;
+	struct extent runs[XFS_SYMLINK_MAPS];
+	unsigned n = find_runs(link, link->disk_size_bytes, runs);
 
-	while (map_next(&link->map, FORK_DATA, &pos, &ext)) {
+	for (unsigned i = 0; i < n; i++) {
 		struct buffer *buf;
-		int err = tx_buffer_get(tx, fsblk_to_daddr(geo, ext.start),
-					(uint32_t)(ext.count << (geo->block_log - SECTOR_UNIT_LOG)), &buf);
+		int err;
 
+		if (runs[i].state == EXTENT_HOLE)
+			continue;
+		err = tx_buffer_get(tx, fsblk_to_daddr(geo, runs[i].start),
+				    (uint32_t)(runs[i].count << (geo->block_log - SECTOR_UNIT_LOG)), &buf);
 		if (err)
 			return err;
 		tx_buffer_invalidate(tx, buf);

@@ -16,8 +16,8 @@ enum {
 	CYCLE_WORDS = XLOG_HEADER_CYCLE_SIZE / BLOCK_BYTES, /* payload blocks one header block speaks for */
 	RECORD_BYTES_MIN = XLOG_BIG_RECORD_BSIZE,
 	RECORD_BYTES_MAX = XLOG_MAX_RECORD_BSIZE,
-	/* Writes that are under way without order between them; recovery looks this far back for holes. */
-	STAGING_BYTES = 1 << 20,
+	STAGING_BYTES = 1 << 20,	/* of records that are written at once */
+	/* How far back from the head recovery looks for holes, so the most that may be written without a flush. */
 	SCAN_BYTES = XLOG_MAX_ICLOGS * XLOG_MAX_RECORD_BSIZE,
 };
 
@@ -147,7 +147,7 @@ struct record_writer {
 	uint64_t open_bytes;		/* of the record being filled, with its header; 0: none */
 	uint32_t op_count;		/* of that record */
 	uint32_t tid;
-	bool wrote;			/* records have been written without a flush */
+	bool wrote;			/* some of the records, which no flush has made durable yet */
 	int err;			/* the first; nothing is written after it */
 };
 

@@ -12,7 +12,9 @@
  * the physical end of the log; its blocks after that carry the next cycle.
  *
  * Records are put together in a staging area and written from there, several at once.  Only the last of a run is
- * written with a flush before it and FUA; nothing counts before that, so the others need no order.
+ * written with FUA and all others durable before it; nothing counts before that, so the others need no order.  But
+ * a power cut may leave holes in what no flush has made durable, and whoever looks for the head of the log does not
+ * look back further than SCAN_BYTES: a long run flushes what it has written before each further staging area.
  */
 #include <string.h>
 
@@ -25,7 +27,7 @@
 #include "internal.h"
 
 _Static_assert(STAGING_BYTES >= 2 * RECORD_BYTES_MAX, "a record and the next fit");
-_Static_assert(STAGING_BYTES <= SCAN_BYTES, "recovery finds holes in what was under way");
+_Static_assert(2 * STAGING_BYTES <= SCAN_BYTES, "recovery finds holes in what no flush has made durable");
 _Static_assert(sizeof(struct xlog_rec_header) <= RECORD_STRUCT_BYTES, "the header as it is summed");
 
 int records_init(struct log *log)
@@ -129,7 +131,7 @@ static void begin_record(struct record_writer *w)
 	const struct log *log = w->log;
 
 	if (w->closed_bytes + log->record_bytes > STAGING_BYTES)
-		write_staged(w, w->closed_bytes, 0);
+		write_staged(w, w->closed_bytes, w->wrote ? DEVICE_PREFLUSH : 0);
 	memset(open_record(w), 0, log->header_bytes);
 	w->open_bytes = log->header_bytes;
 	w->op_count = 0;

@@ -6,9 +6,10 @@
  */
 #include <fcntl.h>
 
+#include <userxfs/base/bits.h>
 #include <userxfs/base/hash.h>
 
-#include "fixture.h"
+#include "fake_item.h"
 
 #include "log/internal.h"
 
@@ -23,6 +24,7 @@ struct crash_device {
 	int fd;				/* what the program sees */
 	int durable_fd;			/* what is on the platter */
 	struct list pending;		/* written and not flushed */
+	uint64_t pending_bytes, most_pending_bytes;
 	struct list finished;		/* requests to be collected */
 	struct mutex lock;
 	uint64_t writes_left;		/* until the power goes */
@@ -58,6 +60,7 @@ static void flush(struct crash_device *d)
 		put_bytes(d->durable_fd, p->off_bytes, p->data, p->count_bytes);
 	}
 	forget(&d->pending);
+	d->pending_bytes = 0;
 }
 
 static uint64_t next_random(struct crash_device *d)
@@ -101,6 +104,8 @@ static void do_write(struct crash_device *d, struct device_request *req)
 	if (req->flags & DEVICE_PREFLUSH)
 		flush(d);
 	list_push_back(&d->pending, &p->node);
+	d->pending_bytes += p->count_bytes;
+	d->most_pending_bytes = max_u64(d->most_pending_bytes, d->pending_bytes);
 	if (d->writes_left && --d->writes_left == 0) {
 		cut_power(d);
 		return;
@@ -108,6 +113,7 @@ static void do_write(struct crash_device *d, struct device_request *req)
 	if (req->flags & DEVICE_FUA) {
 		put_bytes(d->durable_fd, p->off_bytes, p->data, p->count_bytes);
 		list_remove(&p->node);
+		d->pending_bytes -= p->count_bytes;
 		free(p);
 	}
 }
@@ -294,9 +300,32 @@ static void large_records_survive_power_cuts(void **state)
 	check_power_cuts("-l size=6m", &options, 3);
 }
 
+/* Recovery does not look further back for what a power cut has left out. */
+static void no_more_is_written_without_a_flush_than_recovery_looks_back(void **state)
+{
+	struct fake_item items[64];
+	struct fixture f;
+
+	fixture_make(&f, 300 << 20, "-l size=64m");
+	f.dev = f.log_dev = crash_open(f.path, 0, 0);
+	fixture_start(&f, NULL);
+	for (unsigned i = 0; i < ARRAY_COUNT(items); i++) {
+		struct tx *tx = fixture_begin(&f);
+
+		fake_init(&f, &items[i], &fake_ops, 64 << 10, 'a');
+		fake_join_dirty(tx, &items[i]);
+		assert_int_equal(tx_commit(tx), 0);
+	}
+	assert_int_equal(log_force(f.log, 0, NULL), 0);
+	assert_in_range(crash_device(f.dev)->most_pending_bytes, 1, SCAN_BYTES);
+	fixture_unmount(&f);
+	fixture_remove(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_more_is_written_without_a_flush_than_recovery_looks_back),
 		cmocka_unit_test(small_log_survives_power_cuts),
 		cmocka_unit_test(log_with_stripe_unit_survives_power_cuts),
 		cmocka_unit_test(large_records_survive_power_cuts),

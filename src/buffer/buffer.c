@@ -35,6 +35,10 @@ void buffer_lock(struct buffer *buf)
 
 bool buffer_trylock(struct buffer *buf)
 {
+	if (olock_trylock(&buf->lock))
+		return true;
+	/* Nobody else may ever come to end a read-ahead. */
+	buffer_finish_readahead(buf);
 	return olock_trylock(&buf->lock);
 }
 

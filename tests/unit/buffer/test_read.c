@@ -208,6 +208,22 @@ static void try_read_does_not_wait_for_the_lock(void **state)
 	fixture_deinit(&f);
 }
 
+/* A read-ahead that nobody waits for would otherwise keep the tail pusher from the block for ever. */
+static void try_read_ends_a_read_ahead(void **state)
+{
+	struct fixture f;
+	struct buffer *buf;
+
+	fixture_init(&f, 1 << 20);
+	fixture_make_block(&f, 16, 4096, 7);
+	buffer_readahead(f.cache, 16, 8, &test_type);
+	assert_int_equal(buffer_try_read(f.cache, 16, 8, &test_type, &buf), 0);
+	assert_non_null(buf);
+	assert_int_equal(value_of(buf), 7);
+	buffer_release(buf);
+	fixture_deinit(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +238,7 @@ int main(void)
 		cmocka_unit_test(failed_read_ahead_is_forgotten),
 		cmocka_unit_test(read_aheads_that_nobody_wants_come_to_an_end),
 		cmocka_unit_test(try_read_does_not_wait_for_the_lock),
+		cmocka_unit_test(try_read_ends_a_read_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

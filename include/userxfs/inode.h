@@ -214,6 +214,8 @@ void inode_accessed(struct inode *inode, bool strict);
 
 /* The next inode to inactivate, referenced, flag INACTIVE_QUEUED cleared; false when there is none. */
 bool inode_take_inactive(struct inode_cache *cache, struct inode **out);
+/* How many it holds. */
+uint64_t inode_inactive_count(struct inode_cache *cache);
 /*
  * Whether an inode with links still has work at last put: set by the room that knows (called without locks, must
  * not block). Unlinked ones always have.

@@ -38,6 +38,7 @@ struct namespace {
 	struct space *space;		/* [I] */
 	struct namespace_hooks hooks;	/* [I] set after namespace_init(), before the first operation */
 	struct mutex rename_lock;	/* cross-directory renames */
+	struct mutex inactivate_lock;	/* RANK_FREEZE: one inode is inactivated at a time */
 };
 
 void namespace_init(struct namespace *ns, struct inode_cache *inodes);
@@ -74,5 +75,11 @@ int namespace_readlink(struct namespace *ns, struct inode *link, char *target, s
 /* dir_list() under the directory's io_lock. */
 int namespace_list(struct namespace *ns, struct inode *dir, uint64_t cookie, dir_emit emit, void *context);
 
-/* One inode of the inactivation queue: unlinked ones are truncated and freed, others trimmed.  False: queue empty. */
+/* Inactivations that may wait; beyond it, who takes a name away does one.  (XFS: XFS_INODEGC_MAX_BACKLOG of a CPU.) */
+#define NAMESPACE_MAX_INACTIVE 4096
+
+/*
+ * One inode of the inactivation queue: unlinked ones are truncated and freed, others trimmed.  False: the queue is
+ * empty, and nobody else is at one either.
+ */
 bool namespace_inactivate_pass(struct namespace *ns);

@@ -44,7 +44,6 @@ struct volume {
 	struct files *files;		/* [I] */
 	struct namespace ns;
 	struct inode *root;		/* [I] referenced */
-	struct mutex inactivate_lock;	/* RANK_FREEZE: one inode is inactivated at a time */
 	struct volume_threads *threads;	/* src/volume/threads.c */
 };
 

@@ -48,6 +48,7 @@ struct inode_cache {
 
 	struct mutex inactive_lock;	/* RANK_INODE_STATE */
 	struct list inactive;		/* [inactive_lock] */
+	_Atomic uint64_t inactive_count; /* its length */
 
 	struct inode_tag_set *tags;	/* [I] one per AG */
 

@@ -45,6 +45,7 @@ bool inode_queue_inactive(struct inode *inode)
 	mutex_lock(&cache->inactive_lock);
 	was_empty = list_is_empty(&cache->inactive);
 	list_push_back(&cache->inactive, &inode->inactive_node);
+	atomic_fetch_add(&cache->inactive_count, 1);
 	inode_set_flag(inode, INODE_INACTIVE_QUEUED);
 	mutex_unlock(&cache->inactive_lock);
 	return was_empty;
@@ -58,6 +59,7 @@ void inode_unqueue_inactive(struct inode *inode)
 		return;
 	mutex_lock(&cache->inactive_lock);
 	list_remove(&inode->inactive_node);
+	atomic_fetch_sub(&cache->inactive_count, 1);
 	inode_clear_flag(inode, INODE_INACTIVE_QUEUED);
 	mutex_unlock(&cache->inactive_lock);
 }
@@ -97,6 +99,11 @@ bool inode_take_inactive(struct inode_cache *cache, struct inode **out)
 	if (taken)
 		*out = taken;
 	return taken;
+}
+
+uint64_t inode_inactive_count(struct inode_cache *cache)
+{
+	return atomic_load(&cache->inactive_count);
 }
 
 /* ---- tags ---- */

@@ -361,5 +361,6 @@ int namespace_tmpfile(struct namespace *ns, struct inode *dir, uint32_t mode, co
 			*out = inode;
 	}
 	inherited_deinit(&acls);
+	help_inactivate(ns);
 	return err;
 }

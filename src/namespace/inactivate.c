@@ -190,9 +190,20 @@ bool namespace_inactivate_pass(struct namespace *ns)
 {
 	struct inode *inode;
 
-	if (!inode_take_inactive(ns->inodes, &inode))
-		return false;
-	inactivate(ns, inode);
-	inode_put(inode);
-	return true;
+	bool did;
+
+	mutex_lock(&ns->inactivate_lock);
+	did = inode_take_inactive(ns->inodes, &inode);
+	if (did) {
+		inactivate(ns, inode);
+		inode_put(inode);
+	}
+	mutex_unlock(&ns->inactivate_lock);
+	return did;
+}
+
+void help_inactivate(struct namespace *ns)
+{
+	if (inode_inactive_count(ns->inodes) > NAMESPACE_MAX_INACTIVE)
+		namespace_inactivate_pass(ns);
 }

@@ -71,6 +71,14 @@ void touch_directory(struct tx *tx, struct inode *dir);
 /* A nameless inode on the unlinked list, without ACLs. */
 int make_tmpfile(struct namespace *ns, struct inode *dir, const struct inode_template *tmpl, struct inode **out);
 
+/* ---- inactivate.c ---- */
+
+/*
+ * After every operation that may leave one more inode to inactivate: when too many wait, the caller does one, so that
+ * they do not become more.  No locks held.
+ */
+void help_inactivate(struct namespace *ns);
+
 /* ---- symlink.c ---- */
 
 /* Blocks that hold a target too long for the inode. */

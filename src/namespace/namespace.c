@@ -20,10 +20,12 @@ void namespace_init(struct namespace *ns, struct inode_cache *inodes)
 		.space = inode_cache_space(inodes),
 	};
 	mutex_init(&ns->rename_lock, RANK_RENAME, 0, "rename");
+	mutex_init(&ns->inactivate_lock, RANK_FREEZE, 0, "inactivation");
 }
 
 void namespace_deinit(struct namespace *ns)
 {
+	mutex_deinit(&ns->inactivate_lock);
 	mutex_deinit(&ns->rename_lock);
 }
 

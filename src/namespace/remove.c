@@ -113,6 +113,7 @@ static int remove_name(struct removal *r)
 		err = remove_victim(r);
 	rwlock_write_unlock(&r->dir->io_lock);
 	inode_put(r->victim);
+	help_inactivate(r->ns);
 	return err;
 }
 

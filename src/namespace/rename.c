@@ -419,5 +419,6 @@ int namespace_rename(struct namespace *ns, struct inode *old_dir, struct name ol
 	inode_put(r.whiteout);
 	inode_put(r.target);
 	inode_put(r.source);
+	help_inactivate(ns);
 	return err;
 }

@@ -173,19 +173,11 @@ static int create_files(struct volume *vol)
 
 /* ---- what rooms ask of each other through here ---- */
 
-bool volume_inactivate_pass(struct volume *vol)
-{
-	bool did;
-
-	mutex_lock(&vol->inactivate_lock);
-	did = namespace_inactivate_pass(&vol->ns);
-	mutex_unlock(&vol->inactivate_lock);
-	return did;
-}
-
 static void inactivate_all(void *context)
 {
-	while (volume_inactivate_pass(context))
+	struct volume *vol = context;
+
+	while (namespace_inactivate_pass(&vol->ns))
 		;
 }
 
@@ -277,7 +269,6 @@ static void free_rooms(struct volume *vol)
 	if (vol->log_dev != vol->dev)
 		device_close(vol->log_dev);
 	device_close(vol->dev);
-	mutex_deinit(&vol->inactivate_lock);
 	mem_free(vol);
 }
 
@@ -307,7 +298,6 @@ int volume_mount(const struct volume_options *options, struct volume **out)
 	}
 	vol->options = *options;
 	vol->is_read_only = options->read_only;
-	mutex_init(&vol->inactivate_lock, RANK_FREEZE, 0, "inactivation");
 	err = device_open(options->device, &dev_options, &vol->dev);
 	if (err)
 		goto fail;
@@ -366,7 +356,7 @@ bool volume_pass(struct volume *vol)
 
 	more |= file_completion_pass(vol->files);
 	more |= pagecache_writeback_pass(vol->pages);
-	more |= volume_inactivate_pass(vol);
+	more |= namespace_inactivate_pass(&vol->ns);
 	if (!vol->is_read_only) {
 		more |= log_write_pass(vol->log);
 		more |= log_tail_pass(vol->log);

@@ -98,7 +98,7 @@ static void *keeper_main(void *arg)
 	uint64_t next_trim = clock_now_ns() + TRIM_INTERVAL_NS;
 
 	while (!atomic_load(&t->stop)) {
-		while (!atomic_load(&t->stop) && volume_inactivate_pass(vol))
+		while (!atomic_load(&t->stop) && namespace_inactivate_pass(&vol->ns))
 			;
 		inode_reclaim_pass(vol->inodes);
 		buffer_cache_shrink(vol->buffers);

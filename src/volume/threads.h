@@ -3,9 +3,6 @@
 /* The threads of a mounted volume: each loops over one room's passes. */
 #include <userxfs/volume.h>
 
-/* Inactivates one inode of the queue; false: there is none, and none is being inactivated (mount.c). */
-bool volume_inactivate_pass(struct volume *vol);
-
 /* Device threads alone come first: mounting already does I/O.  -EAGAIN, -ENOMEM. */
 int volume_threads_start_device(struct volume *vol);
 /* The rest, once every room exists. */

@@ -44,14 +44,15 @@ struct hints {
 	uint32_t extent_hint, cow_hint;
 };
 
-/* A hint of 0 and a missing flag mean the same: none. */
-static void drop_unflagged(struct hints *hints)
+/* A hint of 0 turns its flag off; a hint that is not given goes with its flag. */
+static void match_flags(const struct inode_change *change, struct hints *hints)
 {
-	if (!(hints->di_flags & (XFS_DIFLAG_EXTSIZE | XFS_DIFLAG_EXTSZINHERIT)))
+	if (!(change->valid & CHANGE_EXTENT_HINT) &&
+	    !(hints->di_flags & (XFS_DIFLAG_EXTSIZE | XFS_DIFLAG_EXTSZINHERIT)))
 		hints->extent_hint = 0;
 	if (!hints->extent_hint)
 		hints->di_flags &= ~(XFS_DIFLAG_EXTSIZE | XFS_DIFLAG_EXTSZINHERIT);
-	if (!(hints->di_flags2 & XFS_DIFLAG2_COWEXTSIZE))
+	if (!(change->valid & CHANGE_COW_HINT) && !(hints->di_flags2 & XFS_DIFLAG2_COWEXTSIZE))
 		hints->cow_hint = 0;
 	if (!hints->cow_hint)
 		hints->di_flags2 &= ~(uint64_t)XFS_DIFLAG2_COWEXTSIZE;
@@ -95,9 +96,10 @@ static int plan_hints(const struct inode *inode, const struct inode_change *chan
 			return -EINVAL;
 		hints.cow_hint = change->cow_hint_bytes >> geo->block_log;
 	}
-	drop_unflagged(&hints);
-	/* What is allocated already does not follow the new size. */
-	if (S_ISREG(inode->mode) && inode->map.data.extent_count && hints.extent_hint != inode->extent_hint)
+	match_flags(change, &hints);
+	/* What is allocated or reserved already does not follow the new size. */
+	if (S_ISREG(inode->mode) && (inode->map.data.extent_count || map_has_delayed(&inode->map)) &&
+	    hints.extent_hint != inode->extent_hint)
 		return -EINVAL;
 	if (inode_extent_hint_verify(geo, inode->mode, hints.di_flags, hints.extent_hint) ||
 	    inode_cow_hint_verify(geo, inode->mode, hints.di_flags, hints.di_flags2, hints.cow_hint))

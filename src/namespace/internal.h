@@ -42,6 +42,8 @@ extern const struct name name_dotdot;
 /* Whether names may be added to, removed from @dir.  io_lock held. */
 int dir_may_add(const struct inode *dir);
 int dir_may_remove(const struct inode *dir);
+/* A directory that counts for a project holds nothing that counts for another.  Map locks held. */
+bool project_may_enter(const struct inode *dir, const struct inode *inode);
 /* Whether a name of @victim may be removed. */
 int inode_may_lose_name(const struct inode *victim);
 

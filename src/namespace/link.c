@@ -22,10 +22,7 @@ static int check_links(const struct linking *l)
 		return -ENOENT;
 	if (target->nlink >= XFS_MAXLINK)
 		return -EMLINK;
-	/* A directory that counts for a project holds nothing that counts for another. */
-	if (dir->di_flags & XFS_DIFLAG_PROJINHERIT && dir->project != target->project)
-		return -EXDEV;
-	return 0;
+	return project_may_enter(dir, target) ? 0 : -EXDEV;
 }
 
 static int link_in(struct tx *tx, const struct linking *l)

@@ -72,6 +72,19 @@ int inode_may_lose_name(const struct inode *victim)
 	return victim->di_flags & (XFS_DIFLAG_IMMUTABLE | XFS_DIFLAG_APPEND) ? -EPERM : 0;
 }
 
+static bool is_special(const struct inode *inode)
+{
+	return S_ISCHR(inode->mode) || S_ISBLK(inode->mode) || S_ISFIFO(inode->mode) || S_ISSOCK(inode->mode);
+}
+
+bool project_may_enter(const struct inode *dir, const struct inode *inode)
+{
+	if (!(dir->di_flags & XFS_DIFLAG_PROJINHERIT) || dir->project == inode->project)
+		return true;
+	/* Tools that set up projects leave out what they cannot open. */
+	return is_special(inode) && !inode->project;
+}
+
 /* ---- locks and transactions ---- */
 
 void lock_directories(struct inode *a, struct inode *b) NO_LOCK_ANALYSIS

@@ -131,11 +131,6 @@ static int make_whiteout(struct renaming *r)
 
 /* ---- in the transaction, before anything is dirty ---- */
 
-static bool project_differs(const struct inode *dir, const struct inode *inode)
-{
-	return dir->di_flags & XFS_DIFLAG_PROJINHERIT && dir->project != inode->project;
-}
-
 /* The target loses its last name. */
 static bool target_goes(const struct renaming *r)
 {
@@ -157,7 +152,8 @@ static int check_target_links(const struct renaming *r)
 	err = dir_is_empty(r->target, &is_empty);
 	if (err)
 		return err;
-	return is_empty && r->target->nlink == 2 ? 0 : -ENOTEMPTY;
+	/* XFS's choice of the two that POSIX allows. */
+	return is_empty && r->target->nlink == 2 ? 0 : -EEXIST;
 }
 
 static int check_links(struct tx *tx, const struct renaming *r)
@@ -166,10 +162,10 @@ static int check_links(struct tx *tx, const struct renaming *r)
 
 	if (!r->old_dir->nlink || !r->new_dir->nlink)
 		return -ENOENT;
-	if (project_differs(r->new_dir, r->source))
+	if (!project_may_enter(r->new_dir, r->source))
 		return -EXDEV;
 	if (is_exchange)
-		return project_differs(r->old_dir, r->target) ? -EXDEV : 0;
+		return 0;
 	if (r->target)
 		return check_target_links(r);
 	if (r->changes_parent && r->moves_directory && r->new_dir->nlink >= XFS_MAXLINK)
@@ -275,19 +271,24 @@ static int rename_in(struct tx *tx, const struct renaming *r)
 	return 0;
 }
 
-/* Of an exchange: @inode comes to @dir from @other_dir, where @other comes instead. */
+/*
+ * Of an exchange: @inode comes to @dir from @other_dir, where @other comes instead.  Only a directory's move shows in
+ * the times of the two.
+ */
 static int exchange_parent(struct tx *tx, const struct renaming *r, struct inode *inode, struct inode *dir,
-			   struct inode *other_dir, const struct inode *other)
+			   struct inode *other_dir, struct inode *other)
 {
 	int err;
 
 	if (!S_ISDIR(inode->mode))
 		return 0;
 	err = dir_replace(tx, inode, name_dotdot, dir->ino, XFS_DIR3_FT_DIR, r->blocks);
-	if (!err)
-		touch_directory(tx, inode);
-	if (err || S_ISDIR(other->mode))
+	if (err)
 		return err;
+	touch_directory(tx, inode);
+	inode_touch(tx, other, INODE_CTIME);
+	if (S_ISDIR(other->mode))
+		return 0;
 	err = inode_change_nlink(tx, other_dir, -1);
 	return err ? err : inode_change_nlink(tx, dir, 1);
 }
@@ -306,8 +307,6 @@ static int exchange_in(struct tx *tx, const struct renaming *r)
 		err = exchange_parent(tx, r, b, r->old_dir, r->new_dir, a);
 	if (err)
 		return err;
-	inode_touch(tx, a, INODE_CTIME);
-	inode_touch(tx, b, INODE_CTIME);
 	touch_directory(tx, r->old_dir);
 	touch_directory(tx, r->new_dir);
 	return 0;

@@ -58,7 +58,7 @@ static int write_acl(struct inode *inode, enum acl_kind kind, const struct acl *
 		return err == -ENODATA ? 0 : err;
 	}
 	if (acl_disk_bytes(acl) > XFS_XATTR_SIZE_MAX)
-		return -EINVAL;
+		return -E2BIG;
 	value = mem_alloc(acl_disk_bytes(acl));
 	if (!value)
 		return -ENOMEM;

@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 
 #include <userxfs/base/clock.h>
+#include <userxfs/extent/delay.h>
 
 static struct inode *file_in(struct mounted *m, struct inode *root)
 {
@@ -162,7 +163,10 @@ static void hints_follow_the_rules(void **state)
 	assert_int_equal(stat_of(file).cow_hint_bytes, 16384);
 	assert_int_equal(file->map.extent_hint_blocks, 2);
 	assert_int_equal(file->map.cow_hint_blocks, 4);
-	/* No size, no hint. */
+	/* A size without the flag makes no sense; no size, no hint. */
+	assert_int_equal(change_xflags(file, FS_XFLAG_COWEXTSIZE, 8192, 16384), -EINVAL);
+	assert_int_equal(change_xflags(file, FS_XFLAG_EXTSIZE, 8192, 16384), -EINVAL);
+	assert_int_equal(change_xflags(file, FS_XFLAG_EXTSIZE | FS_XFLAG_COWEXTSIZE, 8192, 16384), 0);
 	assert_int_equal(change_xflags(file, FS_XFLAG_EXTSIZE, 0, 0), 0);
 	assert_int_equal(stat_of(file).xflags, 0);
 	/* Directories' flags do not stick to files. */
@@ -170,6 +174,24 @@ static void hints_follow_the_rules(void **state)
 	assert_int_equal(stat_of(file).xflags, FS_XFLAG_NODUMP);
 	assert_int_equal(change_xflags(root, FS_XFLAG_PROJINHERIT, 0, 0), 0);
 	assert_int_equal(stat_of(root).xflags, FS_XFLAG_PROJINHERIT);
+	done_with(m, root, file);
+}
+
+static void a_file_with_delayed_blocks_keeps_its_extent_hint(void **state)
+{
+	struct mounted *m = mounted_create("");
+	struct inode *root = root_of(m), *file = file_in(m, root);
+	struct extent got;
+
+	rwlock_write_lock(&file->map_lock);
+	assert_int_equal(delay_reserve(&file->map, FORK_DATA, 0, 4, 0, &got), 0);
+	rwlock_write_unlock(&file->map_lock);
+	assert_int_equal(change_xflags(file, FS_XFLAG_EXTSIZE, 8192, 0), -EINVAL);
+	assert_int_equal(change_xflags(file, FS_XFLAG_NODUMP, 0, 0), 0);
+	rwlock_write_lock(&file->map_lock);
+	delay_punch(&file->map, FORK_DATA, 0, 4);
+	rwlock_write_unlock(&file->map_lock);
+	assert_int_equal(change_xflags(file, FS_XFLAG_EXTSIZE, 8192, 0), 0);
 	done_with(m, root, file);
 }
 
@@ -228,6 +250,7 @@ int main(void)
 		cmocka_unit_test(times_out_of_range_are_clamped),
 		cmocka_unit_test(immutable_inodes_refuse_and_append_only_ones_may_be_touched),
 		cmocka_unit_test(hints_follow_the_rules),
+		cmocka_unit_test(a_file_with_delayed_blocks_keeps_its_extent_hint),
 		cmocka_unit_test(relatime_updates_when_it_says_something_new),
 		cmocka_unit_test(fsync_knows_what_to_wait_for),
 	};

@@ -213,6 +213,10 @@ static void new_inodes_inherit_group_project_and_hints(void **state)
 	assert_int_equal(namespace_link(&f->ns, outside, dir, name_of("in")), -EXDEV);
 	assert_int_equal(rename_flags(f, f->root, "outside", dir, "in", 0), -EXDEV);
 	assert_int_equal(rename_flags(f, sub, "file", dir, "file", 0), 0);
+	/* But for what tools cannot give a project, and where an exchange puts what was there. */
+	make_and_put(f, f->root, "fifo", S_IFIFO | 0600);
+	assert_int_equal(rename_flags(f, f->root, "fifo", dir, "fifo", 0), 0);
+	assert_int_equal(rename_flags(f, dir, "file", f->root, "outside", RENAME_EXCHANGE), 0);
 	inode_put(outside);
 	inode_put(file);
 	inode_put(sub);

@@ -70,7 +70,7 @@ static void an_empty_directory_can_be_replaced(void **state)
 
 	make_and_put(f, target, "inside", S_IFREG | 0600);
 	make_and_put(f, b, "file", S_IFREG | 0600);
-	assert_int_equal(rename_flags(f, a, "s", b, "t", 0), -ENOTEMPTY);
+	assert_int_equal(rename_flags(f, a, "s", b, "t", 0), -EEXIST);
 	assert_int_equal(rename_flags(f, a, "s", b, "file", 0), -ENOTDIR);
 	assert_int_equal(rename_flags(f, b, "file", a, "s", 0), -EISDIR);
 	assert_int_equal(namespace_unlink(&f->ns, target, name_of("inside")), 0);
@@ -98,7 +98,7 @@ static void a_directory_does_not_move_into_itself(void **state)
 
 	assert_int_equal(rename_flags(f, f->root, "a", c, "x", 0), -EINVAL);
 	assert_int_equal(rename_flags(f, f->root, "a", a, "x", 0), -EINVAL);
-	assert_int_equal(rename_flags(f, b, "c", f->root, "a", 0), -ENOTEMPTY);
+	assert_int_equal(rename_flags(f, b, "c", f->root, "a", 0), -EEXIST);
 	assert_int_equal(rename_flags(f, b, "c", f->root, "a", RENAME_EXCHANGE), -EINVAL);
 	assert_int_equal(rename_flags(f, f->root, "a", b, "c", RENAME_EXCHANGE), -EINVAL);
 	assert_int_equal(rename_flags(f, f->root, ".", b, "c", 0), -EBUSY);
@@ -152,6 +152,51 @@ static void exchanges_swap_whatever_is_there(void **state)
 	inode_put(dir);
 	inode_put(b);
 	inode_put(a);
+	fixture_destroy(f);
+}
+
+static void make_old(struct inode *inode)
+{
+	struct inode_change change = {
+		.valid = CHANGE_MTIME | CHANGE_CTIME,
+		.mtime = { .tv_sec = 1000 },
+		.ctime = { .tv_sec = 1000 },
+	};
+
+	assert_int_equal(inode_change(inode, &change), 0);
+}
+
+static void assert_changed(struct inode *inode, bool mtime, bool ctime)
+{
+	struct inode_stat st = stat_of(inode);
+
+	assert_int_equal(st.mtime.tv_sec != 1000, mtime);
+	assert_int_equal(st.ctime.tv_sec != 1000, ctime);
+}
+
+/* As in the kernel: two files that change places keep their times. */
+static void exchanges_show_in_times_where_directories_move(void **state)
+{
+	struct fixture *f = fixture_create(SMALL_BYTES, "");
+	struct inode *a = make(f, f->root, "a", S_IFDIR | 0700), *b = make(f, f->root, "b", S_IFDIR | 0700);
+	struct inode *file = make(f, a, "file", S_IFREG | 0600), *other = make(f, b, "other", S_IFREG | 0600);
+	struct inode *dir = make(f, b, "dir", S_IFDIR | 0700), *all[] = { a, b, file, other, dir };
+
+	for (unsigned i = 0; i < 5; i++)
+		make_old(all[i]);
+	assert_int_equal(rename_flags(f, a, "file", b, "other", RENAME_EXCHANGE), 0);
+	assert_changed(a, true, true);
+	assert_changed(b, true, true);
+	assert_changed(file, false, false);
+	assert_changed(other, false, false);
+	assert_int_equal(rename_flags(f, b, "other", b, "dir", RENAME_EXCHANGE), 0);
+	assert_changed(dir, false, false);
+	assert_changed(file, false, false);
+	assert_int_equal(rename_flags(f, a, "file", b, "other", RENAME_EXCHANGE), 0);
+	assert_changed(dir, true, true);
+	assert_changed(other, false, true);
+	for (unsigned i = 0; i < 5; i++)
+		inode_put(all[i]);
 	fixture_destroy(f);
 }
 
@@ -237,6 +282,7 @@ int main(void)
 		cmocka_unit_test(a_directory_does_not_move_into_itself),
 		cmocka_unit_test(two_names_of_one_inode_stay),
 		cmocka_unit_test(exchanges_swap_whatever_is_there),
+		cmocka_unit_test(exchanges_show_in_times_where_directories_move),
 		cmocka_unit_test(a_whiteout_takes_the_old_name),
 		cmocka_unit_test(impossible_flags_are_refused),
 		cmocka_unit_test(random_renames_keep_the_tree_consistent),

@@ -47,6 +47,18 @@ static int descend(struct btree_cursor *cur, const union btree_key *key)
 	return 0;
 }
 
+/* The record under the cursor, which the leaf before it and the nodes above have led to, is not before @key. */
+static int check_not_below(const struct btree_cursor *cur, const union btree_key *key)
+{
+	struct node leaf = path_node(cur, 0);
+	union btree_key first;
+
+	node_low_key(cur, &leaf, cur->path[0].index, &first);
+	if (cur->ops->compare(&first, key) < 0)
+		return btree_corrupted(cur, &leaf, "it begins before its parent says");
+	return 0;
+}
+
 int btree_lookup(struct btree_cursor *cur, enum btree_direction how, const union btree_key *key, bool *found)
 {
 	struct node leaf;
@@ -77,7 +89,8 @@ int btree_lookup(struct btree_cursor *cur, enum btree_direction how, const union
 		return 0;
 	}
 	cur->path[0].index = node_count(&leaf);
-	return btree_increment(cur, 0, found);
+	err = btree_increment(cur, 0, found);
+	return !err && *found ? check_not_below(cur, key) : err;
 }
 
 int btree_get_rec(struct btree_cursor *cur, union btree_rec *rec, bool *found)

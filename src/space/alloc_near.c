@@ -211,9 +211,6 @@ static int search_next_length(struct alloc *a, struct near_search *s)
 	if (err || !found)
 		return err;
 	err = freespace_get(&s->cnt.cur, &e);
-	/* Lengths only grow, or this would never end. */
-	if (!err && e.count < s->length)
-		err = freespace_complain(a->ag, e, "the cntbt is not in order");
 	if (!err)
 		err = look_at(a, s, &s->cnt, &is_better);
 	if (err)

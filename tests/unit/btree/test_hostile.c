@@ -206,9 +206,47 @@ static void damaged_inode_trees_are_survived(void **state)
 	try_damaged(TOY_INODE);
 }
 
+/*
+ * A node says of a leaf that it begins at its last record: who looks for one before that comes from the leaf to the left
+ * of it and finds the first, which lies before what was looked for.  Whoever goes on from there would never end.
+ */
+static void lookup_does_not_go_backwards(void **state)
+{
+	struct btree_cursor cur;
+	struct xfs_btree_block *leaf;
+	uint32_t count, start, length, value;
+	union btree_key key;
+	union btree_rec rec;
+	bool found;
+
+	fill(TOY_SHORT, 1);
+	message_set_sink(count_line, NULL);
+	begin(&cur, false);
+	key = toy_key(&toy, 1000);
+	assert_int_equal(btree_lookup(&cur, BTREE_GE, &key, &found), 0);
+	while (cur.path[1].index == 1 || btree_entry_count(&cur, 0) < 2)
+		assert_int_equal(btree_increment(&cur, 0, &found), 0);
+	leaf = cur.path[0].buf->data;
+	count = btree_entry_count(&cur, 0);
+	memcpy(&rec, btree_rec_at(toy.ops, leaf, count), toy.ops->rec_bytes);
+	toy.ops->key_of_rec(&rec, &key);
+	memcpy(btree_key_at(toy.ops, cur.path[1].buf->data, cur.path[1].index), &key, toy.ops->key_bytes);
+	end(&cur, 0);
+
+	toy_rec_get(&toy, &rec, &start, &length, &value);
+	key = toy_key(&toy, start - 1);
+	lines = 0;
+	begin(&cur, false);
+	assert_int_equal(btree_lookup(&cur, BTREE_GE, &key, &found), -EFSCORRUPTED);
+	end(&cur, -EFSCORRUPTED);
+	message_set_sink(NULL, NULL);
+	toy_destroy(&toy);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lookup_does_not_go_backwards),
 		cmocka_unit_test(damaged_short_trees_are_survived),
 		cmocka_unit_test(damaged_overlapping_trees_are_survived),
 		cmocka_unit_test(damaged_inode_trees_are_survived),

@@ -92,10 +92,9 @@ static int roll_keeping(struct tx *tx, struct buffer *agi)
 
 	tx_buffer_hold(tx, agi);
 	err = tx_roll(tx);
-	if (err)
-		return err;
+	/* Also when the roll has failed: it is the transaction's then, and let go of when that is cancelled. */
 	tx_buffer_unhold(tx, agi);
-	return 0;
+	return err;
 }
 
 /* -EAGAIN: not in this AG. */

@@ -128,6 +128,29 @@ static void free_inode(uint64_t ino)
 
 /* ---- tests ---- */
 
+/* The AGI is kept over the roll between making a chunk and taking an inode of it; a shutdown there lets go of it. */
+static void agi_is_unlocked_when_the_log_ends_before_the_roll(void **state)
+{
+	struct inum ino;
+	struct buffer *agi;
+	struct tx *tx;
+
+	mounted_create(300 * MIB, "");
+	while (space_ag(vol.space, 0)->free_inodes)
+		alloc(vol.geo.root.v, S_IFREG | 0644);
+	assert_int_equal(tx_begin(vol.log, &log_reservations(vol.log)->create, ialloc_blocks_needed(&vol.geo), 0,
+				  &tx), 0);
+	log_shutdown(vol.log, SHUTDOWN_FORCED, "test");
+	assert_int_equal(ialloc_alloc(tx, vol.space, vol.geo.root, S_IFREG | 0644, &ino), -EIO);
+	tx_cancel(tx);
+	assert_int_equal(buffer_find(vol.buffers, ag_header_daddr(&vol.geo, 0, 2),
+				     vol.geo.sector_bytes >> SECTOR_UNIT_LOG, true, &agi), 0);
+	assert_non_null(agi);
+	buffer_release(agi);
+	mounted_abandon();
+}
+
+
 /* Directories go round the AGs from the first one on, as measured on Linux (experiment E80). */
 static void directories_go_round_the_ags(void **state)
 {
@@ -525,6 +548,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(agi_is_unlocked_when_the_log_ends_before_the_roll),
 		TEST(directories_go_round_the_ags),
 		TEST(inodes_come_and_go),
 		TEST(inodes_come_and_go_without_finobt),

@@ -53,6 +53,12 @@ int space_take(struct space *space, uint64_t blocks, bool use_pool)
 	return -ENOSPC;
 }
 
+void space_take_overdue(struct space *space, uint64_t blocks)
+{
+	if (space_take(space, blocks, true))
+		atomic_fetch_sub(&space->free_blocks, (int64_t)blocks);
+}
+
 void space_give(struct space *space, uint64_t blocks)
 {
 	if (atomic_load(&space->pool_missing) > 0) {

@@ -62,6 +62,16 @@ bool ag_resv_is_critical(struct ag *ag, enum ag_reservation resv)
 	return available < asked / 10 || available < BTREE_MAX_LEVELS;
 }
 
+/* What a tree has taken beyond its reservation, which a volume that is too full does not have at all. */
+static void pay_unreserved(struct tx *tx, struct ag *ag, uint32_t count)
+{
+	uint32_t own = (uint32_t)min_u64(count, tx_blocks_left(tx));
+
+	tx_use_blocks(tx, own);
+	if (count > own)
+		space_take_overdue(ag->space, count - own);
+}
+
 void ag_resv_account_alloc(struct tx *tx, struct ag *ag, enum ag_reservation resv, uint32_t count)
 {
 	struct ag_pool *pool = pool_of(ag, resv);
@@ -76,7 +86,7 @@ void ag_resv_account_alloc(struct tx *tx, struct ag *ag, enum ag_reservation res
 	paid = (uint32_t)min_u64(count, pool->reserved);
 	pool->reserved -= paid;
 	if (resv == AG_RESV_METADATA && count > paid)
-		tx_use_blocks(tx, count - paid);
+		pay_unreserved(tx, ag, count - paid);
 }
 
 void ag_resv_account_free(struct tx *tx, struct ag *ag, enum ag_reservation resv, uint32_t count)

@@ -3,6 +3,7 @@
 #include "mounted.c"
 
 #include <userxfs/base/bits.h>
+#include <userxfs/space/alloc.h>
 
 static struct space_counts counts(void)
 {
@@ -148,6 +149,39 @@ static void reservations_of_ags_come_back(void **state)
 	mounted_check_and_remove();
 }
 
+/*
+ * An AG's trees may have no reservation (the volume was too full at mount, or says so), and a deferred change no blocks
+ * of its own: the block that a tree has taken all the same is gone from the free counter.
+ */
+static void trees_without_a_reservation_take_from_the_free_counter(void **state)
+{
+	struct tx *tx;
+	uint64_t before;
+	struct ag *ag;
+
+	mounted_create(300 << 20, "-m reflink=1");
+	ag = space_ag(vol.space, 0);
+	ag->metadata.reserved = 1;
+	tx = mounted_begin(1);
+	before = counts().raw_free_blocks;
+	ag_resv_account_alloc(tx, ag, AG_RESV_METADATA, 5);
+	assert_int_equal(ag->metadata.reserved, 0);
+	assert_int_equal(tx_blocks_left(tx), 0);
+	assert_int_equal(counts().raw_free_blocks, before - 3);
+
+	/* Also when there is nothing left in it. */
+	assert_int_equal(space_take(vol.space, counts().free_blocks, false), 0);
+	assert_int_equal(space_set_pool(vol.space, 0), 0);
+	assert_int_equal(space_take(vol.space, counts().free_blocks, false), 0);
+	before = counts().raw_free_blocks;
+	ag_resv_account_alloc(tx, ag, AG_RESV_METADATA, 2);
+	assert_int_equal(counts().raw_free_blocks, before - 2);
+	tx_cancel(tx);
+	mounted_abandon();
+	image_remove(vol.path);
+	vol.path = NULL;
+}
+
 /* Delayed blocks are counted apart. */
 static void delayed_blocks_are_counted(void **state)
 {
@@ -165,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(free_blocks_after_mkfs_are_as_in_linux),
 		cmocka_unit_test(the_last_blocks_come_from_the_pool),
+		cmocka_unit_test(trees_without_a_reservation_take_from_the_free_counter),
 		cmocka_unit_test(the_pool_can_be_resized),
 		cmocka_unit_test(reservations_of_transactions_come_back),
 		cmocka_unit_test(a_recount_finds_the_same),

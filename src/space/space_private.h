@@ -36,5 +36,8 @@ agno_t space_next_directory_ag(struct space *space);
 uint32_t space_max_usable(const struct geometry *geo);
 /* Blocks at the bottom of the free counter that may not be promised. */
 int64_t space_unavailable(const struct space *space);
-/* Blocks that are taken already, though nobody was promised them; the free counter sinks below its bottom if need be. */
+/*
+ * Blocks that are taken already, though nobody was promised them; the free counter sinks below its bottom if need
+ * be.
+ */
 void space_take_overdue(struct space *space, uint64_t blocks);

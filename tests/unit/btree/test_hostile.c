@@ -207,8 +207,8 @@ static void damaged_inode_trees_are_survived(void **state)
 }
 
 /*
- * A node says of a leaf that it begins at its last record: who looks for one before that comes from the leaf to the left
- * of it and finds the first, which lies before what was looked for.  Whoever goes on from there would never end.
+ * A node says of a leaf that it begins at its last record: who looks for one before that comes from the leaf to the
+ * left of it and finds the first, which lies before what was looked for.  Whoever goes on from there would never end.
  */
 static void lookup_does_not_go_backwards(void **state)
 {

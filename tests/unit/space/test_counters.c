@@ -150,8 +150,8 @@ static void reservations_of_ags_come_back(void **state)
 }
 
 /*
- * An AG's trees may have no reservation (the volume was too full at mount, or says so), and a deferred change no blocks
- * of its own: the block that a tree has taken all the same is gone from the free counter.
+ * An AG's trees may have no reservation (the volume was too full at mount, or says so), and a deferred change no
+ * blocks of its own: the block that a tree has taken all the same is gone from the free counter.
  */
 static void trees_without_a_reservation_take_from_the_free_counter(void **state)
 {

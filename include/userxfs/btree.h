@@ -210,8 +210,8 @@ void btree_block_init(const struct btree_ops *ops, const struct geometry *geo, v
 /*
  * Roots in inodes.  Trees with 8-byte keys and long pointers.
  *
- * btree_iroot_capacity() is how many keys fit in @fork_bytes on disk.  create: an empty root of level 1; NULL without
- * memory.  decode checks everything that can lead outside (NULL or the reason) and wants a root with that capacity.
+ * btree_iroot_capacity() is how many keys fit in @fork_bytes on disk.  create: an empty root of level 1, never
+ * NULL.  decode checks everything that can lead outside (NULL or the reason) and wants a root with that capacity.
  */
 uint32_t btree_iroot_capacity(size_t fork_bytes);
 struct btree_iroot *btree_iroot_create(uint32_t capacity, uint32_t max_keys);

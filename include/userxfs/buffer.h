@@ -99,7 +99,7 @@ const struct geometry *buffer_cache_geometry(struct buffer_cache *cache);
 
 /*
  * Finds or makes the buffer, referenced and locked.  Contents are undefined unless BUFFER_VALID: for callers that
- * initialise the whole block.  Blocks for the lock.  -ENOMEM.
+ * initialise the whole block.  Blocks for the lock.
  */
 int buffer_get(struct buffer_cache *cache, daddr_u64 daddr, uint32_t count, struct buffer **out);
 int buffer_get_maps(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count,

@@ -24,7 +24,7 @@ uint32_t dir_add_blocks(const struct geometry *geo, unsigned name_length);
 uint32_t dir_remove_blocks(const struct geometry *geo);
 
 /* A new directory's "." and "..": shortform with its parent. */
-int dir_init(struct tx *tx, struct inode *dir, struct inum parent);
+void dir_init(struct tx *tx, struct inode *dir, struct inum parent);
 /* "." and ".." work.  -ENOENT.  @tx may be NULL; takes the map_lock shared itself when @tx is NULL. */
 int dir_lookup(struct tx *tx, struct inode *dir, struct name name, struct inum *out, uint8_t *ftype);
 /* -EEXIST.  @ftype: XFS_DIR3_FT_*.  @blocks: left of the reservation for this entry; 0: only if it fits without

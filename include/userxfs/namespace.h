@@ -75,7 +75,7 @@ int namespace_readlink(struct namespace *ns, struct inode *link, char *target, s
 /* dir_list() under the directory's io_lock. */
 int namespace_list(struct namespace *ns, struct inode *dir, uint64_t cookie, dir_emit emit, void *context);
 
-/* Inactivations that may wait; beyond it, who takes a name away does one.  (XFS: XFS_INODEGC_MAX_BACKLOG of a CPU.) */
+/* Inactivations that may wait; beyond it, who takes a name away does one.  (XFS: XFS_INODEGC_MAX_BACKLOG.) */
 #define NAMESPACE_MAX_INACTIVE 4096
 
 /*

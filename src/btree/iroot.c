@@ -33,9 +33,7 @@ struct btree_iroot *btree_iroot_create(uint32_t capacity, uint32_t max_keys)
 	struct btree_iroot *root;
 
 	ensure(max_keys <= capacity && capacity <= UINT16_MAX);
-	root = mem_alloc_zeroed(sizeof(*root) + (size_t)capacity * 2 * sizeof(__be64));
-	if (!root)
-		return NULL;
+	root = mem_alloc_zeroed_sure(sizeof(*root) + (size_t)capacity * 2 * sizeof(__be64));
 	root->capacity = (uint16_t)capacity;
 	root->max_keys = (uint16_t)max_keys;
 	root->block.bb_level = cpu_to_be16(1);

@@ -207,24 +207,18 @@ static void buffer_free(struct buffer *buf)
 	mem_free(buf);
 }
 
-/* Locked and referenced once; contents undefined. */
+/* Locked and referenced once; contents undefined.  Wanted when transactions are dirty: there is always memory. */
 static struct buffer *buffer_new(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count)
 	NO_LOCK_ANALYSIS;
 
 static struct buffer *buffer_new(struct buffer_cache *cache, const struct buffer_map *maps, uint32_t map_count)
 {
-	struct buffer *buf = mem_alloc_zeroed(sizeof(*buf));
+	struct buffer *buf = mem_alloc_zeroed_sure(sizeof(*buf));
 
-	if (!buf)
-		return NULL;
 	for (uint32_t i = 0; i < map_count; i++)
 		buf->bytes += (size_t)maps[i].count * SECTOR_UNIT_BYTES;
-	buf->data = mem_alloc_aligned(data_alignment(cache), buf->bytes);
-	if (!buf->data)
-		goto no_data;
-	buf->maps = map_count == 1 ? &buf->inline_map : mem_alloc(map_count * sizeof(*maps));
-	if (!buf->maps)
-		goto no_maps;
+	buf->data = mem_alloc_aligned_sure(data_alignment(cache), buf->bytes);
+	buf->maps = map_count == 1 ? &buf->inline_map : mem_alloc_sure(map_count * sizeof(*maps));
 	memcpy(buf->maps, maps, map_count * sizeof(*maps));
 	buf->map_count = map_count;
 	buf->cache = cache;
@@ -238,12 +232,6 @@ static struct buffer *buffer_new(struct buffer_cache *cache, const struct buffer
 	list_init(&buf->lru_node);
 	atomic_fetch_add(&cache->bytes, sizeof(*buf) + buf->bytes);
 	return buf;
-
-no_maps:
-	mem_free(buf->data);
-no_data:
-	mem_free(buf);
-	return NULL;
 }
 
 void buffer_hold(struct buffer *buf)
@@ -373,8 +361,6 @@ static int find_or_create(struct buffer_cache *cache, const struct buffer_map *m
 		if (err || found || !may_create)
 			break;
 		fresh = buffer_new(cache, maps, map_count);
-		if (!fresh)
-			return -ENOMEM;
 	}
 	if (fresh)
 		buffer_free(fresh);
@@ -449,8 +435,6 @@ int buffer_get_uncached(struct buffer_cache *cache, daddr_u64 daddr, uint32_t co
 	struct buffer_map map = { .daddr = daddr, .count = count };
 	struct buffer *buf = buffer_new(cache, &map, 1);
 
-	if (!buf)
-		return -ENOMEM;
 	memset(buf->data, 0, buf->bytes);
 	atomic_store(&buf->flags, BUFFER_UNCACHED);
 	*out = buf;

@@ -53,11 +53,11 @@ static int form_of(struct inode *dir, const struct form_ops **out)
 	return err;
 }
 
-int dir_init(struct tx *tx, struct inode *dir, struct inum parent)
+void dir_init(struct tx *tx, struct inode *dir, struct inum parent)
 {
 	struct dir_op op = op_make(tx, dir, (struct name){ (const uint8_t *)".", 1 }, 0);
 
-	return short_init(&op, parent);
+	short_init(&op, parent);
 }
 
 int dir_lookup(struct tx *tx, struct inode *dir, struct name name, struct inum *out, uint8_t *ftype)

@@ -178,7 +178,7 @@ int short_lookup(struct dir_op *op);
 int short_add(struct dir_op *op);
 int short_remove(struct dir_op *op);
 int short_replace(struct dir_op *op);
-int short_init(struct dir_op *op, struct inum parent);
+void short_init(struct dir_op *op, struct inum parent);
 
 /* One directory in memory, to be edited and written back inline. */
 struct short_name {

@@ -118,21 +118,17 @@ static int decode(struct dir_op *op, struct short_dir *out)
 }
 
 /* Makes @sf, whose names may point into the present inline bytes, the directory; it fits. */
-static int store(struct dir_op *op, const struct short_dir *sf)
+static void store(struct dir_op *op, const struct short_dir *sf)
 {
 	uint32_t length = short_encoded_bytes(op->geo, sf);
 	uint8_t bytes[SHORT_MAX_BYTES];
-	int err;
 
 	ensure(length <= op->dir->map.fork_space && length <= sizeof(bytes));
 	short_encode(op->geo, sf, bytes);
-	err = fork_local_resize(&op->dir->map, FORK_DATA, length);
-	if (err)
-		return err;
+	fork_local_resize(&op->dir->map, FORK_DATA, length);
 	memcpy(op->dir->map.data.local, bytes, length);
 	map_log_fork(op->tx, &op->dir->map, FORK_DATA);
 	dir_set_size(op, length);
-	return 0;
 }
 
 /* Index of the op's name; sf->count when it is not there. */
@@ -150,20 +146,16 @@ static bool is_dotdot(struct name name)
 	return name.length == 2 && name.bytes[0] == '.' && name.bytes[1] == '.';
 }
 
-int short_init(struct dir_op *op, struct inum parent)
+void short_init(struct dir_op *op, struct inum parent)
 {
 	struct short_dir sf = { .parent = parent };
 	uint8_t bytes[sizeof(struct xfs_dir2_sf_hdr)];
 	uint32_t length = short_encoded_bytes(op->geo, &sf);
-	int err;
 
 	short_encode(op->geo, &sf, bytes);
-	err = fork_set_local(&op->dir->map, FORK_DATA, bytes, length);
-	if (err)
-		return err;
+	fork_set_local(&op->dir->map, FORK_DATA, bytes, length);
 	map_log_fork(op->tx, &op->dir->map, FORK_DATA);
 	dir_set_size(op, length);
-	return 0;
 }
 
 int short_lookup(struct dir_op *op)
@@ -252,8 +244,10 @@ int short_add(struct dir_op *op)
 		return -ENOSPC;
 	if (op->only_check)
 		return 0;
-	if (fits)
-		return store(op, &sf);
+	if (fits) {
+		store(op, &sf);
+		return 0;
+	}
 	err = short_to_block(op);
 	return err ? err : block_add(op);
 }
@@ -274,7 +268,8 @@ int short_remove(struct dir_op *op)
 		return dir_corrupt(op->dir, "a name to be removed is of another inode");
 	sf.count--;
 	memmove(&sf.names[i], &sf.names[i + 1], (sf.count - i) * sizeof(sf.names[0]));
-	return store(op, &sf);
+	store(op, &sf);
+	return 0;
 }
 
 int short_replace(struct dir_op *op)
@@ -295,8 +290,10 @@ int short_replace(struct dir_op *op)
 		sf.names[i].entry.ino = op->ino;
 		sf.names[i].entry.ftype = op->ftype;
 	}
-	if (short_encoded_bytes(op->geo, &sf) <= op->dir->map.fork_space)
-		return store(op, &sf);
+	if (short_encoded_bytes(op->geo, &sf) <= op->dir->map.fork_space) {
+		store(op, &sf);
+		return 0;
+	}
 	/* All numbers would have to be wide, and they do not fit so. */
 	if (!op->blocks)
 		return -ENOSPC;

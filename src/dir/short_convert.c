@@ -117,9 +117,7 @@ int block_to_short(struct dir_op *op, struct buffer *buf)
 	err = da_shrink(op->tx, op->dir, FORK_DATA, 0, buf);
 	if (err)
 		return err;
-	err = fork_set_local(&op->dir->map, FORK_DATA, bytes, length);
-	if (err)
-		return err;
+	fork_set_local(&op->dir->map, FORK_DATA, bytes, length);
 	map_log_fork(op->tx, &op->dir->map, FORK_DATA);
 	dir_set_size(op, length);
 	return 0;

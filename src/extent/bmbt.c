@@ -398,8 +398,6 @@ int bmbt_from_extents(struct tx *tx, struct bmbt_change *change)
 	int err;
 
 	root = bmbt_create_root(change->map, change->which);
-	if (!root)
-		return -ENOMEM;
 	err = alloc_tree_block(tx, change, inum_to_fsblk(geo, change->map->ino), 0, &block);
 	if (err)
 		goto free_root;

@@ -148,8 +148,6 @@ static int decode_btree(struct file_map *map, enum fork_which which, const void 
 	if (fork->extent_count <= fork_inline_extents(map, which))
 		return refuse(map, which, "a tree for extents that fit the inode");
 	fork->root = bmbt_create_root(map, which);
-	if (!fork->root)
-		return -ENOMEM;
 	why = btree_iroot_decode(area, fork_bytes(map, which), fork->root);
 	if (why)
 		return refuse(map, which, why);
@@ -391,38 +389,32 @@ void map_log_fork(struct tx *tx, struct file_map *map, enum fork_which which)
 
 /* ---- inline bytes ---- */
 
-int fork_local_resize(struct file_map *map, enum fork_which which, uint32_t bytes)
+void fork_local_resize(struct file_map *map, enum fork_which which, uint32_t bytes)
 {
 	struct fork *fork = map_fork(map, which);
 	uint32_t kept = (uint32_t)min_u64(bytes, fork->local_bytes);
 	void *local;
 
 	ensure(fork->format == FORK_LOCAL && bytes <= fork_bytes(map, which));
-	local = mem_alloc_zeroed(round_up_u64(bytes, 4));
-	if (!local)
-		return -ENOMEM;
+	local = mem_alloc_zeroed_sure(round_up_u64(bytes, 4));
 	memcpy(local, fork->local, kept);
 	mem_free(fork->local);
 	fork->local = local;
 	fork->local_bytes = bytes;
-	return 0;
 }
 
-int fork_set_local(struct file_map *map, enum fork_which which, const void *data, uint32_t bytes)
+void fork_set_local(struct file_map *map, enum fork_which which, const void *data, uint32_t bytes)
 {
 	struct fork *fork = map_fork(map, which);
 	void *local;
 
 	ensure(!fork->tree.count && !fork->extent_count && bytes <= fork_bytes(map, which));
-	local = mem_alloc_zeroed(round_up_u64(bytes, 4));
-	if (!local)
-		return -ENOMEM;
+	local = mem_alloc_zeroed_sure(round_up_u64(bytes, 4));
 	if (data)
 		memcpy(local, data, bytes);
 	fork_make_empty(fork, FORK_LOCAL);
 	fork->local = local;
 	fork->local_bytes = bytes;
-	return 0;
 }
 
 void fork_set_extents(struct file_map *map, enum fork_which which)

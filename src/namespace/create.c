@@ -132,8 +132,8 @@ static int complete(struct creation *c, struct tx *tx, struct inode *inode)
 	touch_directory(tx, c->dir);
 	if (!S_ISDIR(inode->mode))
 		return 0;
-	err = dir_init(tx, inode, c->dir->ino);
-	return err ? err : inode_change_nlink(tx, c->dir, 1);
+	dir_init(tx, inode, c->dir->ino);
+	return inode_change_nlink(tx, c->dir, 1);
 }
 
 /* Directory and transaction are ready. */

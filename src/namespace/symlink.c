@@ -86,14 +86,13 @@ static int write_remote(struct tx *tx, struct inode *link, const char *target, s
 
 int symlink_write(struct tx *tx, struct inode *link, const char *target, size_t length, uint32_t blocks)
 {
-	int err;
+	int err = 0;
 
 	if (blocks) {
 		err = write_remote(tx, link, target, length, blocks);
 	} else {
-		err = fork_set_local(&link->map, FORK_DATA, target, (uint32_t)length);
-		if (!err)
-			map_log_fork(tx, &link->map, FORK_DATA);
+		fork_set_local(&link->map, FORK_DATA, target, (uint32_t)length);
+		map_log_fork(tx, &link->map, FORK_DATA);
 	}
 	link->disk_size_bytes = length;
 	atomic_store(&link->size_bytes, length);

@@ -119,22 +119,18 @@ static uint32_t put_entry(uint8_t *bytes, uint32_t off, uint8_t flags, const uin
 }
 
 /* Makes @bytes the attr fork's contents; the split is already large enough. */
-static int store(struct attr_op *op, const uint8_t *bytes, uint32_t length)
+static void store(struct attr_op *op, const uint8_t *bytes, uint32_t length)
 {
 	struct file_map *map = &op->inode->map;
-	int err;
 
 	ensure(length <= map->attr_space);
 	if (map->attr.format == FORK_LOCAL) {
-		err = fork_local_resize(map, FORK_ATTR, length);
-		if (!err)
-			memcpy(map->attr.local, bytes, length);
+		fork_local_resize(map, FORK_ATTR, length);
+		memcpy(map->attr.local, bytes, length);
 	} else {
-		err = fork_set_local(map, FORK_ATTR, bytes, length);
+		fork_set_local(map, FORK_ATTR, bytes, length);
 	}
-	if (!err)
-		map_log_fork(op->tx, map, FORK_ATTR);
-	return err;
+	map_log_fork(op->tx, map, FORK_ATTR);
 }
 
 /* Copies everything but the entry at @skip (@length: none) to @out. */
@@ -180,7 +176,8 @@ int short_attr_set(struct attr_op *op, bool *fits)
 		if (err)
 			return err;
 	}
-	return store(op, image, length);
+	store(op, image, length);
+	return 0;
 }
 
 int short_attr_remove(struct attr_op *op)
@@ -205,7 +202,8 @@ int short_attr_remove(struct attr_op *op)
 	}
 	length = copy_but(bytes, length, off, image);
 	set_header(image, length, count);
-	return store(op, image, length);
+	store(op, image, length);
+	return 0;
 }
 
 /* ---- to a leaf and back ---- */
@@ -316,5 +314,6 @@ int leaf_attr_to_short(struct attr_op *op, struct buffer *leaf)
 		if (err)
 			return err;
 	}
-	return store(op, image, length);
+	store(op, image, length);
+	return 0;
 }

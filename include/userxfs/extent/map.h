@@ -105,12 +105,12 @@ void fork_log_fill(const struct file_map *map, enum fork_which which, void *regi
 int map_load(struct file_map *map, enum fork_which which);
 bool map_is_loaded(const struct file_map *map, enum fork_which which);
 
-/* ---- inline bytes (LOCAL) ---- */
+/* ---- inline bytes (LOCAL); changing them needs a transaction's memory and does not fail ---- */
 
 /* Makes the inline bytes @bytes long, keeping contents from the front; what is added is zero.  Ensures the space. */
-int fork_local_resize(struct file_map *map, enum fork_which which, uint32_t bytes);
+void fork_local_resize(struct file_map *map, enum fork_which which, uint32_t bytes);
 /* Replaces whatever fork it was by @bytes inline bytes (NULL: zeroes); no extents may exist. */
-int fork_set_local(struct file_map *map, enum fork_which which, const void *data, uint32_t bytes);
+void fork_set_local(struct file_map *map, enum fork_which which, const void *data, uint32_t bytes);
 /* LOCAL to empty EXTENTS; the caller has copied the bytes away. */
 void fork_set_extents(struct file_map *map, enum fork_which which);
 void fork_set_device(struct file_map *map, uint32_t dev);

@@ -162,15 +162,15 @@ static void inline_bytes_come_back(void **state)
 
 	scratch_open(&s, 512 * MIB, "");
 	map_init(&copy, s.space, s.ino, &s.lock, &s.item);
-	assert_int_equal(fork_set_local(&copy, FORK_DATA, "hello", 5), 0);
+	fork_set_local(&copy, FORK_DATA, "hello", 5);
 	assert_int_equal(fork_log_bytes(&copy, FORK_DATA, &flag), 8);
 	assert_int_equal(flag, XFS_ILOG_DDATA);
 	memset(region, 'x', sizeof(region));
 	fork_log_fill(&copy, FORK_DATA, region);
 	assert_memory_equal(region, "hello\0\0\0", 8);
-	assert_int_equal(fork_local_resize(&copy, FORK_DATA, 7), 0);
+	fork_local_resize(&copy, FORK_DATA, 7);
 	assert_memory_equal(copy.data.local, "hello\0\0", 7);
-	assert_int_equal(fork_local_resize(&copy, FORK_DATA, 2), 0);
+	fork_local_resize(&copy, FORK_DATA, 2);
 	dip = calloc(1, s.geo.inode_bytes);
 	fork_encode(&copy, FORK_DATA, dip);
 	dip->di_size = cpu_to_be64(2);
@@ -211,7 +211,7 @@ static void splits_follow_the_kernel(void **state)
 	assert_int_equal(split, 56);
 	assert_false(map_can_split(&map, 281, &split));
 	assert_false(map_can_split(&map, 1000, &split));
-	assert_int_equal(fork_set_local(&map, FORK_DATA, NULL, 200), 0);
+	fork_set_local(&map, FORK_DATA, NULL, 200);
 	assert_true(map_can_split(&map, 136, &split));
 	assert_int_equal(split, 200);
 	assert_false(map_can_split(&map, 137, &split));

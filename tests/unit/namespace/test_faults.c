@@ -167,9 +167,72 @@ static void a_write_that_fails_loses_nothing_that_was_forced(void **state)
 	image_remove(model);
 }
 
+/* Enough pieces of one block for a B+tree; whatever the reservation gets is spent one piece at a time. */
+static int fragment_one(struct step *s)
+{
+	struct inode *file;
+	int err = namespace_lookup(&s->f->ns, s->a, name_of("created"), &file);
+
+	if (err)
+		return err;
+	for (unsigned i = 0; i < 40 && !err; i++) {
+		struct extent out[4];
+		unsigned n = 4;
+		struct tx *tx;
+
+		err = tx_begin(s->f->vol.log, &log_reservations(s->f->vol.log)->write,
+			       map_write_blocks(&file->map, 1), 0, &tx);
+		if (err)
+			break;
+		rwlock_write_lock(&file->map_lock);
+		inode_join(tx, file, true);
+		err = map_write(tx, &file->map, FORK_DATA, 2 * i, 1, MAP_UNWRITTEN, 0, out, &n);
+		if (err)
+			tx_cancel(tx);
+		else
+			err = tx_commit(tx);
+	}
+	inode_put(file);
+	return err;
+}
+
+static int (*const allocating[])(struct step *s) = {
+	create_one,	fragment_one, mkdir_one,  symlink_one,	    link_one,	  move_one,
+	move_directory, replace_one,  unlink_one, unlink_whiteout, unlink_other, rmdir_one,
+};
+
+/* Fails each allocation of one operation in turn until it has none left to fail. */
+static void fail_each_allocation(struct step *s, int (*operation)(struct step *s))
+{
+	char text[40];
+	int err = -ENOMEM;
+
+	for (unsigned n = 1; err; n++) {
+		snprintf(text, sizeof(text), "memory:nth=%u", n);
+		assert_int_equal(fault_arm(text), 0);
+		err = operation(s);
+		fault_disarm_all();
+		assert_true(err == 0 || err == -ENOMEM);
+		assert_false(log_is_shutdown(s->f->vol.log));
+	}
+}
+
+static void a_failed_allocation_fails_one_operation_and_not_the_volume(void **state)
+{
+	struct fixture *f = fixture_create(FAULT_BYTES, "");
+	struct step s;
+
+	step_init(&s, f);
+	for (unsigned i = 0; i < sizeof(allocating) / sizeof(allocating[0]); i++)
+		fail_each_allocation(&s, allocating[i]);
+	step_deinit(&s);
+	fixture_destroy(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_failed_allocation_fails_one_operation_and_not_the_volume),
 		cmocka_unit_test(a_write_that_fails_loses_nothing_that_was_forced),
 	};
 

@@ -4,7 +4,6 @@
 # fio writes with checksums in every block and verifies them: in the mount that wrote, after a remount, and through the kernel.
 #
 # parts: buffered random direct mmap together
-# not-under: asan buffered random direct mmap
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 need_command fio

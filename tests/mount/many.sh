@@ -5,12 +5,11 @@
 # written, read, truncated.
 #
 # parts: entries extents
-# not-under: asan entries extents
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 
 count=200000
-is_sanitized && count=40000
+is_sanitized && count=20000
 
 entries()
 {

@@ -43,7 +43,7 @@ static uint32_t choose_caching(struct session *s, uint32_t flags, bool *is_direc
 	*is_direct = s->options.direct_io || flags & O_DIRECT ||
 		     (!s->options.writeback_cache && (flags & O_ACCMODE) == O_WRONLY);
 	if (*is_direct)
-		return FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+		return FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH;
 	return FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
 }
 
@@ -194,8 +194,8 @@ void op_read(struct request *r)
 	struct open_file *file = open_file(arg->fh);
 	int err;
 
-	/* Before the reply: after it the file may be closed. */
-	if (!session_is_read_only(r->s) && !r->s->vol->options.no_atime)
+	/* Before the reply: after it the file may be closed.  The flags are those of now: fcntl(2) changes O_NOATIME. */
+	if (!session_is_read_only(r->s) && !r->s->vol->options.no_atime && !(arg->flags & O_NOATIME))
 		inode_accessed(file->inode, r->s->vol->options.strict_atime);
 	if (file->flags & O_DIRECT) {
 		struct iovec iov = { r->scratch, count };
@@ -317,8 +317,8 @@ void op_write(struct request *r)
 
 void op_flush(struct request *r)
 {
-	/* close(2) neither flushes nor reports, as in XFS. */
-	reply_error(r, 0);
+	/* close(2) neither flushes nor reports, as in XFS: do not ask again. */
+	reply_error(r, -ENOSYS);
 }
 
 void op_fsync(struct request *r)

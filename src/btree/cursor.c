@@ -57,10 +57,10 @@ void cursor_release(struct btree_cursor *cur, struct buffer *buf)
 {
 	if (!buf)
 		return;
-	if (!cur->tx)
-		buffer_release(buf);
-	else if (!tx_buffer_is_dirty(cur->tx, buf))
+	if (cur->tx)
 		tx_buffer_release(cur->tx, buf);
+	else
+		buffer_release(buf);
 }
 
 void path_set(struct btree_cursor *cur, uint32_t level, struct buffer *buf)

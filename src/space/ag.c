@@ -31,12 +31,12 @@ static int read_header(struct tx *tx, struct ag *ag, unsigned sector, const stru
 	return buffer_read(ag->space->cache, daddr, sector_units(ag), type, out);
 }
 
-static void release_header(struct tx *tx, struct buffer *buf)
+void ag_release_header(struct tx *tx, struct buffer *buf)
 {
-	if (!tx)
-		buffer_release(buf);
-	else if (!tx_buffer_is_dirty(tx, buf))
+	if (tx)
 		tx_buffer_release(tx, buf);
+	else
+		buffer_release(buf);
 }
 
 /*
@@ -110,7 +110,7 @@ int ag_read_agf(struct tx *tx, struct ag *ag, bool try, struct buffer **out)
 	if (buf) {
 		err = mirror_agf(ag, buf->data);
 		if (err) {
-			release_header(tx, buf);
+			ag_release_header(tx, buf);
 			return err;
 		}
 	}
@@ -158,7 +158,7 @@ int ag_read_agi(struct tx *tx, struct ag *ag, struct buffer **out)
 		return err;
 	err = mirror_agi(ag, buf->data);
 	if (err) {
-		release_header(tx, buf);
+		ag_release_header(tx, buf);
 		return err;
 	}
 	*out = buf;

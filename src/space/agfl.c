@@ -85,8 +85,7 @@ int agfl_first(struct tx *tx, struct ag *ag, struct buffer *buf, agblk_t *out)
 	if (err)
 		return err;
 	agblk = be32_to_cpu(ring_slots(agfl)[be32_to_cpu(agf->agf_flfirst)]);
-	if (!tx_buffer_is_dirty(tx, agfl))
-		tx_buffer_release(tx, agfl);
+	tx_buffer_release(tx, agfl);
 	if (!geometry_is_valid_agblk(ag->space->geo, ag->agno, agblk)) {
 		msg_error("AG %u: block %u in its AGFL is impossible", ag->agno, agblk);
 		return -EFSCORRUPTED;
@@ -267,8 +266,7 @@ int alloc_prepare_ag(struct alloc *a)
 		return err;
 	need = ag_min_agfl(a->ag);
 	if (!has_room(a, need, true)) {
-		if (!tx_buffer_is_dirty(a->tx, agf))
-			tx_buffer_release(a->tx, agf);
+		tx_buffer_release(a->tx, agf);
 		return 0;
 	}
 	err = shorten(a->tx, a->ag, agf, need);

@@ -121,8 +121,7 @@ static int alloc_in_ag(struct tx *tx, struct ag *ag, struct inum parent, bool ma
 	return err;
 
 out_release:
-	if (!tx_buffer_is_dirty(tx, agi))
-		tx_buffer_release(tx, agi);
+	tx_buffer_release(tx, agi);
 	return err;
 }
 

@@ -9,14 +9,7 @@
 #include <userxfs/base/message.h>
 
 #include "inobt.h"
-
-static void release(struct tx *tx, struct buffer *buf)
-{
-	if (!tx)
-		buffer_release(buf);
-	else if (!tx_buffer_is_dirty(tx, buf))
-		tx_buffer_release(tx, buf);
-}
+#include "space_private.h"
 
 /* The chunk that holds @agino; -EINVAL when there is none, or when the inode does not exist or (@allocated) is free.
  * */
@@ -34,7 +27,7 @@ static int find_chunk(struct tx *tx, struct ag *ag, agino_t agino, bool allocate
 	inobt_cursor_init(&cur, tx, ag, agi, INODE_TREE_ALL);
 	err = inobt_find(&cur, BTREE_LE, agino, rec, &found);
 	btree_cursor_deinit(&cur);
-	release(tx, agi);
+	ag_release_header(tx, agi);
 	if (err)
 		return err;
 	if (!found || !inode_record_covers(rec, agino))

@@ -92,7 +92,6 @@ static int inobt_alloc_block(struct btree_cursor *cur, const union btree_ptr *ne
 		.max_count = 1,
 		.owner = inobt_owner,
 		.resv = tree_reservation(cur),
-		.is_btree_block = true,
 	};
 	int err;
 

@@ -8,14 +8,7 @@
 #include <userxfs/base/message.h>
 
 #include "refcountbt.h"
-
-static void release(struct tx *tx, struct buffer *buf)
-{
-	if (!tx)
-		buffer_release(buf);
-	else if (!tx_buffer_is_dirty(tx, buf))
-		tx_buffer_release(tx, buf);
-}
+#include "space_private.h"
 
 /* Extends the run [@first, *end) up to @limit while the next record touches it. */
 static int find_end_of_shared(struct btree_cursor *cur, agblk_t limit, agblk_t *end)
@@ -74,7 +67,7 @@ int refcount_find_shared(struct tx *tx, struct space *space, agno_t agno, agblk_
 	refcountbt_cursor_init(&cur, tx, ag, agf);
 	err = find_run(&cur, agblk, count, find_end, &first, &end);
 	btree_cursor_deinit(&cur);
-	release(tx, agf);
+	ag_release_header(tx, agf);
 	if (err)
 		return err;
 	*shared_agblk = first;

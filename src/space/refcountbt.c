@@ -85,7 +85,6 @@ static int refcountbt_alloc_block(struct btree_cursor *cur, const union btree_pt
 		.max_count = 1,
 		.owner = refcountbt_owner,
 		.resv = AG_RESV_METADATA,
-		.is_btree_block = true,
 	};
 	int err;
 

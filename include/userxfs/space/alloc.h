@@ -41,7 +41,6 @@ struct alloc_request {
 	struct rmap_owner owner;
 	enum ag_reservation resv;
 	bool is_user_data;		/* respects busy extents */
-	bool is_btree_block;		/* may come from the AGFL's rules for trees (no trylock pass skipping) */
 	agblk_t min_agblk, max_agblk;	/* 0, 0: no bounds (sparse inode chunks) */
 	/* Answered. */
 	struct fsblk start;		/* FSBLK_NONE: nothing fits; the call still returns 0 */

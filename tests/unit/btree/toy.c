@@ -100,13 +100,9 @@ void tx_buffer_release(struct tx *tx, struct buffer *buf)
 {
 	struct toy_buffer *b = buffer_at(buf->daddr);
 
-	ensure(b->joins > 0 && !b->is_dirty);
-	b->joins--;
-}
-
-bool tx_buffer_is_dirty(struct tx *tx, struct buffer *buf)
-{
-	return buffer_at(buf->daddr)->is_dirty;
+	ensure(b->joins > 0);
+	if (!b->is_dirty)
+		b->joins--;
 }
 
 void tx_buffer_log(struct tx *tx, struct buffer *buf, uint32_t first_off, uint32_t end_off)

@@ -144,6 +144,27 @@ static uint32_t copy_but(const uint8_t *bytes, uint32_t length, uint32_t skip, u
 	return length - gone;
 }
 
+/*
+ * Whether one leaf could hold these inline bytes: short names take three times as much there, and what cannot move to
+ * a leaf could never become more.
+ */
+static bool fits_in_leaf(const struct geometry *geo, const uint8_t *bytes, uint32_t length)
+{
+	uint32_t used = ATTR_LEAF_HEADER_BYTES;
+
+	for (uint32_t off = HEADER_BYTES; off < length; off += bytes_of(entry_at(bytes, off))) {
+		const struct xfs_attr_sf_entry *entry = entry_at(bytes, off);
+		struct leaf_key key = {
+			.flags = XFS_ATTR_LOCAL,
+			.name_length = entry->namelen,
+			.value_length = entry->valuelen,
+		};
+
+		used += ATTR_ENTRY_BYTES + attr_key_name_bytes(&key);
+	}
+	return used <= geo->attr.block_bytes;
+}
+
 int short_attr_set(struct attr_op *op, bool *fits)
 {
 	uint8_t image[XFS_DINODE_MAX_SIZE + ENTRY_FIXED_BYTES + 2 * UINT8_MAX];
@@ -168,7 +189,7 @@ int short_attr_set(struct attr_op *op, bool *fits)
 		return 0;
 	length = put_entry(image, length, op->space, op->name, op->name_length, op->value, op->value_length);
 	set_header(image, length, count + 1);
-	if (!map_can_split(map, length, &split))
+	if (!fits_in_leaf(op->geo, image, length) || !map_can_split(map, length, &split))
 		return 0;
 	*fits = true;
 	if (split != map->fork_space) {
@@ -226,7 +247,9 @@ static int move_to_leaf(void *context, const struct attr_seen *seen)
 	};
 	bool compact;
 
-	ensure(attr_leaf_insert(fill->geo, fill->data, attr_leaf_search(fill->data, key.hash), &key, &compact));
+	/* Who wrote them may not have cared whether they fit. */
+	if (!attr_leaf_insert(fill->geo, fill->data, attr_leaf_search(fill->data, key.hash), &key, &compact))
+		return -ENOSPC;
 	return 0;
 }
 

@@ -210,9 +210,40 @@ static void a_deep_tree_grows_and_shrinks(void **state)
 	xattr_test_end(&t);
 }
 
+/* Inline such an attribute takes 4 bytes, in a leaf 12: the inode holds more than a block of this size. */
+static void many_tiny_attributes_leave_the_inode(void **state)
+{
+	struct xattr_test t;
+	struct inode *inode;
+	size_t length;
+
+	xattr_test_start(&t, "-b size=2048 -i size=1024");
+	inode = make_object(&t, "file", S_IFREG | 0644);
+	for (unsigned i = 1; i <= UINT8_MAX; i++) {
+		uint8_t byte = (uint8_t)i;
+		struct xattr_name name = { XATTR_USER, &byte, 1 };
+
+		assert_int_equal(xattr_set(inode, &name, NULL, 0, 0), 0);
+	}
+	assert_int_equal(xattr_list(inode, false, NULL, 0, &length), 0);
+	assert_int_equal(length, UINT8_MAX * (sizeof("user.") + 1));
+	assert_null(da_verify(inode, FORK_ATTR, &attr_leaf_ops, NULL, NULL));
+	for (unsigned i = 1; i <= UINT8_MAX; i++) {
+		uint8_t byte = (uint8_t)i;
+		struct xattr_name name = { XATTR_USER, &byte, 1 };
+
+		assert_int_equal(xattr_get(inode, &name, NULL, 0, &length), 0);
+		assert_int_equal(xattr_remove(inode, &name), 0);
+	}
+	assert_int_equal(inode->map.attr_space, 0);
+	inode_put(inode);
+	xattr_test_end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(many_tiny_attributes_leave_the_inode),
 		cmocka_unit_test(values_stay_right_through_all_forms),
 		cmocka_unit_test(a_deep_tree_grows_and_shrinks),
 	};

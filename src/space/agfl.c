@@ -103,6 +103,9 @@ int agfl_take(struct tx *tx, struct ag *ag, struct buffer *buf, agblk_t *out, bo
 	err = agfl_first(tx, ag, buf, &agblk);
 	if (!err && agblk != AGBLK_NONE && for_btree)
 		err = busy_reuse(ag, agblk, 1);
+	/* Busy extents in the AGFL are blocks that trees have given back one by one. */
+	if (err == -EAGAIN)
+		return freespace_complain(ag, (struct free_extent){ agblk, 1 }, "freed while it was in the AGFL");
 	if (err)
 		return err;
 	if (agblk != AGBLK_NONE) {

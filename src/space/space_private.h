@@ -32,7 +32,7 @@ struct space {
 
 /* The AG for the next directory, all in turn (XFS: m_agirotor). */
 agno_t space_next_directory_ag(struct space *space);
-/* Lets go of what ag_read_agf() or ag_read_agi() gave with this @tx; what it has changed it keeps until it commits. */
+/* Lets go of what ag_read_agf() or ag_read_agi() gave with @tx; what that has changed it keeps until it commits. */
 void ag_release_header(struct tx *tx, struct buffer *buf);
 /* Blocks of an AG less what it always needs itself. */
 uint32_t space_max_usable(const struct geometry *geo);

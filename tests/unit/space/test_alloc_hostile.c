@@ -10,6 +10,8 @@
 #include <userxfs/base/message.h>
 #include <userxfs/space/alloc.h>
 
+#include "space/alloc_private.h"
+
 #define EXTENTS 60
 #define ROUNDS 40
 
@@ -222,9 +224,39 @@ static void damaged_free_space_is_survived(void **state)
 	vol.path = NULL;
 }
 
+/*
+ * A block of the AGFL also lies in an extent that this transaction has freed.  "Again after a roll" would be the
+ * wrong answer to a tree that is half changed.
+ */
+static void agfl_block_inside_a_freed_extent_is_refused(void **state)
+{
+	struct ag *ag;
+	struct buffer *agf;
+	struct tx *tx;
+	agblk_t agblk;
+
+	mounted_create(300ull << 20, "");
+	message_set_sink(count_line, NULL);
+	ag = space_ag(vol.space, 0);
+	tx = mounted_begin(0);
+	assert_int_equal(ag_read_agf(tx, ag, false, &agf), 0);
+	assert_int_equal(ag_fix_agfl(tx, ag, agf), 0);
+	assert_int_equal(agfl_first(tx, ag, agf, &agblk), 0);
+	busy_insert(tx, ag, agblk, 2);
+	lines = 0;
+	assert_int_equal(agfl_take(tx, ag, agf, &agblk, true), -EFSCORRUPTED);
+	assert_int_equal(lines, 1);
+	tx_cancel(tx);
+	mounted_abandon();
+	message_set_sink(NULL, NULL);
+	image_remove(vol.path);
+	vol.path = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(agfl_block_inside_a_freed_extent_is_refused),
 		cmocka_unit_test(damaged_free_space_is_survived),
 	};
 

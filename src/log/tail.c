@@ -287,10 +287,10 @@ bool log_tail_pass(struct log *log)
 
 void tail_drop(struct log *log)
 {
-	enum tail_progress progress;
-
 	ensure(log_is_shutdown(log));
 	while (!tail_is_empty(log)) {
+		enum tail_progress progress = TAIL_STUCK;
+
 		tail_push(log, UINT64_MAX, &progress);
 		/* A transaction that has not ended yet still holds something. */
 		if (progress != TAIL_PROGRESS)

@@ -128,24 +128,17 @@ void inode_encode(struct inode *inode, lsn_t lsn, struct xfs_dinode *dip)
 	dip->di_magic = cpu_to_be16(XFS_DINODE_MAGIC);
 	dip->di_mode = cpu_to_be16(inode->mode);
 	dip->di_version = 3;
-	dip->di_format = ondisk_format(&inode->map.data);
 	dip->di_onlink = 0;
 	dip->di_uid = cpu_to_be32(inode->uid);
 	dip->di_gid = cpu_to_be32(inode->gid);
 	dip->di_nlink = cpu_to_be32(inode->nlink);
 	dip->di_projid_lo = cpu_to_be16(inode->project & 0xffff);
 	dip->di_projid_hi = cpu_to_be16(inode->project >> 16);
-	dip->di_big_nextents = 0;
 	dip->di_atime = timestamp_encode(inode->atime, is_bigtime);
 	dip->di_mtime = timestamp_encode(inode->mtime, is_bigtime);
 	dip->di_ctime = timestamp_encode(inode->ctime, is_bigtime);
 	dip->di_size = cpu_to_be64(inode->disk_size_bytes);
-	dip->di_nblocks = cpu_to_be64(inode->map.block_count);
 	dip->di_extsize = cpu_to_be32(inode->extent_hint);
-	dip->di_nextents = 0;
-	dip->di_anextents = 0;
-	dip->di_forkoff = fork_offset(inode);
-	dip->di_aformat = (__s8)attr_format(inode);
 	dip->di_dmevmask = 0;
 	dip->di_dmstate = 0;
 	dip->di_flags = cpu_to_be16(inode->di_flags);
@@ -159,6 +152,7 @@ void inode_encode(struct inode *inode, lsn_t lsn, struct xfs_dinode *dip)
 	dip->di_ino = cpu_to_be64(inode->ino.v);
 	memcpy(&dip->di_uuid, inode->cache->geo->meta_uuid, sizeof(dip->di_uuid));
 
+	/* Formats, counts and where the attr fork starts too. */
 	memset((char *)dip + LITERAL_OFF, 0, inode->cache->geo->inode_bytes - LITERAL_OFF);
 	fork_encode(&inode->map, FORK_DATA, dip);
 	if (has_attr_fork(inode))

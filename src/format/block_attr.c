@@ -10,6 +10,8 @@
  */
 #include "verify.h"
 
+#include <userxfs/base/bits.h>
+
 #define KNOWN_FLAGS (XFS_ATTR_LOCAL | XFS_ATTR_ROOT | XFS_ATTR_SECURE | XFS_ATTR_INCOMPLETE)
 #define NAME_ALIGN 4u
 
@@ -36,9 +38,10 @@ static const char *local_verify(const void *data, size_t room)
 static const char *remote_verify(const void *data, size_t room, bool is_incomplete)
 {
 	const struct xfs_attr_leaf_name_remote *remote = data;
-	size_t fixed = offsetof(struct xfs_attr_leaf_name_remote, name);
+	/* XFS has always counted two bytes of padding behind the first byte of the name. */
+	size_t fixed = offsetof(struct xfs_attr_leaf_name_remote, name) + 2;
 
-	if (room < fixed || !remote->namelen || fixed + remote->namelen > room)
+	if (room < fixed || !remote->namelen || round_up_u64(fixed + remote->namelen, NAME_ALIGN) > room)
 		return "name that leaves the block";
 	if (be32_to_cpu(remote->valuelen) > XFS_XATTR_SIZE_MAX)
 		return "value longer than any value";

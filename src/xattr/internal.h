@@ -109,7 +109,7 @@ static inline unsigned attr_leaf_count(const struct buffer *buf)
 
 struct xfs_attr_leaf_entry *attr_entry(const void *leaf, unsigned index);
 /* Bytes of the name and value of entry @index, or of @key. */
-uint32_t attr_entry_name_bytes(const struct geometry *geo, const void *leaf, unsigned index);
+uint32_t attr_entry_name_bytes(const void *leaf, unsigned index);
 uint32_t attr_key_name_bytes(const struct leaf_key *key);
 /* Decodes entry @index. */
 void attr_leaf_get(const void *leaf, unsigned index, struct leaf_key *out);
@@ -125,7 +125,7 @@ void attr_leaf_delete(const struct geometry *geo, void *data, unsigned index);
 /* Packs names and values; @scratch has a block's size. */
 void attr_leaf_compact(const struct geometry *geo, void *data, void *scratch);
 /* Bytes of all entries with their names and values. */
-uint32_t attr_leaf_used(const struct geometry *geo, const void *data);
+uint32_t attr_leaf_used(const void *data);
 /* First entry whose hash is not less. */
 unsigned attr_leaf_search(const void *data, uint32_t hash);
 /* The op's entry; else where it belongs. */

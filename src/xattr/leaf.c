@@ -121,23 +121,21 @@ uint32_t attr_key_name_bytes(const struct leaf_key *key)
 					     remote_bytes(key->name_length);
 }
 
-uint32_t attr_entry_name_bytes(const struct geometry *geo, const void *data, unsigned index)
+uint32_t attr_entry_name_bytes(const void *data, unsigned index)
 {
-	uint32_t place = be16_to_cpu(attr_entry(data, index)->nameidx);
 	struct leaf_key key;
 
 	attr_leaf_get(data, index, &key);
-	/* Of a name that somebody else put at the very end, the padding may be missing. */
-	return (uint32_t)min_u64(attr_key_name_bytes(&key), geo->attr.block_bytes - place);
+	return attr_key_name_bytes(&key);
 }
 
 /* Counted, not taken from the header: what is on disk may say anything there, and packing relies on this sum. */
-uint32_t attr_leaf_used(const struct geometry *geo, const void *data)
+uint32_t attr_leaf_used(const void *data)
 {
 	uint32_t bytes = count_of(data) * ATTR_ENTRY_BYTES;
 
 	for (unsigned i = 0; i < count_of(data); i++)
-		bytes += attr_entry_name_bytes(geo, data, i);
+		bytes += attr_entry_name_bytes(data, i);
 	return bytes;
 }
 
@@ -245,7 +243,7 @@ bool attr_leaf_insert(const struct geometry *geo, void *data, unsigned index, co
 
 	*compact = false;
 	if (run == RUNS) {
-		uint32_t used = attr_leaf_used(geo, data) + bytes + ATTR_ENTRY_BYTES;
+		uint32_t used = attr_leaf_used(data) + bytes + ATTR_ENTRY_BYTES;
 
 		*compact = used <= geo->attr.block_bytes - ATTR_LEAF_HEADER_BYTES;
 		return false;
@@ -311,7 +309,7 @@ static void find_first_used(const struct geometry *geo, void *data)
 void attr_leaf_delete(const struct geometry *geo, void *data, unsigned index)
 {
 	struct xfs_attr_leaf_entry *entry = attr_entry(data, index);
-	uint32_t place = be16_to_cpu(entry->nameidx), bytes = attr_entry_name_bytes(geo, data, index);
+	uint32_t place = be16_to_cpu(entry->nameidx), bytes = attr_entry_name_bytes(data, index);
 	unsigned count = count_of(data);
 	bool was_first = place == first_used(geo, data);
 

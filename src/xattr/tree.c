@@ -31,7 +31,7 @@ static void log_entries(struct tx *tx, struct buffer *leaf, unsigned first, unsi
 static void log_name(struct tx *tx, struct buffer *leaf, unsigned index)
 {
 	da_log(tx, leaf, (char *)leaf->data + be16_to_cpu(attr_entry(leaf->data, index)->nameidx),
-	       attr_entry_name_bytes(tx_geometry(tx), leaf->data, index));
+	       attr_entry_name_bytes(leaf->data, index));
 }
 
 /* ---- what the tree asks ---- */
@@ -50,7 +50,7 @@ static uint32_t last_hash(const struct buffer *leaf)
 
 static uint32_t used_bytes(const struct buffer *leaf)
 {
-	return attr_leaf_used(buffer_cache_geometry(leaf->cache), leaf->data);
+	return attr_leaf_used(leaf->data);
 }
 
 static int find_in_leaf(struct da_tree *tree, struct da_block *leaf, bool *found)
@@ -83,9 +83,9 @@ static struct leaf_key new_key(const struct attr_op *op)
 	};
 }
 
-static uint32_t bytes_of(const struct geometry *geo, const void *data, unsigned index)
+static uint32_t bytes_of(const void *data, unsigned index)
 {
-	return ATTR_ENTRY_BYTES + attr_entry_name_bytes(geo, data, index);
+	return ATTR_ENTRY_BYTES + attr_entry_name_bytes(data, index);
 }
 
 /* How a leaf and the op's entry are shared out over two: entries [0, at) stay. */
@@ -98,7 +98,7 @@ struct division {
 /* Of all places to divide, the one after which the fuller leaf is least full. */
 static struct division divide(const struct attr_op *op, const void *data, unsigned index, uint32_t key_bytes)
 {
-	uint32_t total = attr_leaf_used(op->geo, data), lower = 0, best = UINT32_MAX;
+	uint32_t total = attr_leaf_used(data), lower = 0, best = UINT32_MAX;
 	unsigned count = count_of(data);
 	struct division d = { .at = index };
 
@@ -114,7 +114,7 @@ static struct division divide(const struct attr_op *op, const void *data, unsign
 			d = (struct division){ .at = at, .key_stays = stays, .fits = true };
 		}
 		if (at < count)
-			lower += bytes_of(op->geo, data, at);
+			lower += bytes_of(data, at);
 	}
 	return d;
 }
@@ -148,7 +148,7 @@ static int split_leaf(struct da_tree *tree, struct da_block *old, struct da_bloc
 	struct division d;
 
 	memcpy(image, old->buf->data, op->geo->attr.block_bytes);
-	if (attr_leaf_used(op->geo, image) > capacity(op->geo)) {
+	if (attr_leaf_used(image) > capacity(op->geo)) {
 		mem_free(image);
 		return attr_corrupt(op->inode, "names in a leaf overlap");
 	}

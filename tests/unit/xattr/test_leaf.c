@@ -52,7 +52,7 @@ static void assert_leaf_is_sound(const bool *is_there)
 	claim(used, 0, ATTR_LEAF_HEADER_BYTES + count * ATTR_ENTRY_BYTES);
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t place = be16_to_cpu(attr_entry(block, i)->nameidx);
-		uint32_t bytes = attr_entry_name_bytes(&geo, block, i);
+		uint32_t bytes = attr_entry_name_bytes(block, i);
 
 		claim(used, place, bytes);
 		used_bytes += bytes;

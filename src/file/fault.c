@@ -76,9 +76,12 @@ static void copy_by_age(struct folio *folio, uint64_t off, uint64_t end, const u
 	}
 }
 
-/* One folio's part of a store that the kernel has already made. */
+/*
+ * One folio's part of a store that the kernel has already made.  -ENOSPC: what found no room is not dirty, the caller
+ * tries once more; on the @last_try it is.
+ */
 static int store_folio(struct inode *inode, struct mapping *m, uint64_t off, uint64_t *count, const uint8_t *data,
-		       uint64_t unique)
+		       uint64_t unique, bool last_try)
 {
 	uint32_t block = inode_files(inode)->geo->block_bytes;
 	struct folio *folio;
@@ -103,6 +106,10 @@ static int store_folio(struct inode *inode, struct mapping *m, uint64_t off, uin
 		folio_stamp(folio, off, end - off, unique);
 	folio_set_uptodate(folio, off, end - off);
 	err = make_writable(inode, folio, off, end, IOMAP_STORED);
+	if (err == -ENOSPC && !last_try) {
+		folio_release(folio);
+		return err;
+	}
 	if (err) {
 		/* No room now: the bytes stay, dirty; writeback asks for room again and fsync reports the error. */
 		folio_set_dirty(folio, off, end - off);
@@ -112,28 +119,42 @@ static int store_folio(struct inode *inode, struct mapping *m, uint64_t off, uin
 	return 0;
 }
 
+/* Stores what it can of [*off, @end); *off is where it stopped. */
+static int store_folios(struct inode *inode, struct mapping *m, uint64_t *off, uint64_t end, const uint8_t *data,
+			uint64_t unique, bool last_try)
+{
+	uint64_t start = *off;
+	int err = 0;
+
+	rwlock_read_lock(&inode->invalidate_lock);
+	/* The kernel cuts at its size; ours may be smaller for a moment only while a truncate is on its way. */
+	end = min_u64(end, file_size(inode));
+	while (*off < end && !err) {
+		uint64_t n = end - *off;
+
+		err = store_folio(inode, m, *off, &n, data + (*off - start), unique, last_try);
+		if (!err)
+			*off += n;
+	}
+	rwlock_read_unlock(&inode->invalidate_lock);
+	return err;
+}
+
 int file_fault_store(struct inode *inode, uint64_t off, uint64_t count, const void *data, uint64_t unique)
 {
-	const uint8_t *from = data;
 	struct mapping *m;
-	uint64_t end;
+	uint64_t at = off;
 	int err = file_mapping(inode, &m);
 
 	if (!err)
 		err = file_modified(inode, false);
 	if (err)
 		return err;
-	rwlock_read_lock(&inode->invalidate_lock);
-	/* The kernel cuts at its size; ours may be smaller for a moment only while a truncate is on its way. */
-	end = min_u64(off + count, file_size(inode));
-	while (off < end && !err) {
-		uint64_t n = end - off;
-
-		err = store_folio(inode, m, off, &n, from, unique);
-		off += n;
-		from += n;
+	err = store_folios(inode, m, &at, off + count, data, unique, false);
+	if (err == -ENOSPC) {
+		files_make_space(inode_files(inode));
+		err = store_folios(inode, m, &at, off + count, (const uint8_t *)data + (at - off), unique, true);
 	}
-	rwlock_read_unlock(&inode->invalidate_lock);
 	pagecache_throttle(inode_files(inode)->pages, m, count);
 	return err;
 }

@@ -168,6 +168,53 @@ static void random_operations_behave_like_an_array(void **state)
 	compare(t->inode, model, size);
 }
 
+/* All the space there is, with the reserve pool, until somebody asks for it. */
+struct hoard {
+	struct space *space;
+	uint64_t blocks;
+};
+
+static void hoard_everything(struct hoard *hoard, uint64_t free)
+{
+	for (uint64_t n = free; n;) {
+		if (space_take(hoard->space, n, true))
+			n /= 2;
+		else
+			hoard->blocks += n;
+	}
+}
+
+static void give_everything_back(void *context)
+{
+	struct hoard *hoard = context;
+
+	space_give(hoard->space, hoard->blocks);
+	hoard->blocks = 0;
+}
+
+/* The kernel does not repeat it, so it asks once for what can be freed, as a write does. */
+static void a_store_that_finds_no_room_makes_some(void **state)
+{
+	struct file_test *t = *state;
+	struct hoard hoard = { .space = t->vol.space };
+	struct file_hooks hooks = { .inactivate = give_everything_back, .context = &hoard };
+	uint8_t stored[4 * KIB], got[4 * KIB];
+	struct iovec iov = { got, sizeof(got) };
+	uint64_t done = 0;
+
+	memset(stored, 's', sizeof(stored));
+	assert_int_equal(file_truncate(t->inode, MIB), 0);
+	files_set_hooks(t->files, &hooks);
+	hoard_everything(&hoard, free_blocks(t));
+	assert_int_equal(file_fault_store(t->inode, 64 * KIB, sizeof(stored), stored, 1), 0);
+	assert_int_equal(hoard.blocks, 0);
+	assert_true(map_has_delayed(&t->inode->map));
+	reload(t->inode);
+	assert_int_equal(file_read(t->inode, 64 * KIB, &iov, 1, &done), 0);
+	assert_memory_equal(got, stored, sizeof(got));
+	files_set_hooks(t->files, &(struct file_hooks){ 0 });
+}
+
 #define FILE_TEST(test) cmocka_unit_test_setup_teardown(test, file_test_setup, file_test_teardown)
 
 int main(void)
@@ -177,6 +224,7 @@ int main(void)
 		FILE_TEST(a_short_copy_over_old_data_is_byte_exact),
 		FILE_TEST(reading_a_hole_keeps_nothing_in_memory),
 		FILE_TEST(a_write_error_is_reported_once_for_each_descriptor),
+		FILE_TEST(a_store_that_finds_no_room_makes_some),
 		FILE_TEST(random_operations_behave_like_an_array),
 	};
 

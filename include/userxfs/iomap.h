@@ -90,6 +90,9 @@ bool iomap_is_valid(struct inode *inode, const struct iomap *map);
  */
 int iomap_refuse_shared(struct inode *inode, fileblk_t off_blk, struct extent *ext);
 
+/* Takes the map_lock shared, with the data fork loaded.  On error the lock is not held. */
+int iomap_lock_shared(struct inode *inode);
+
 /* Blocks that allocating [@off_blk, @off_blk + @count) may take: the range rounded out to the extent size hint. */
 uint64_t iomap_hinted_blocks(const struct inode *inode, fileblk_t off_blk, uint64_t count);
 

@@ -34,19 +34,10 @@ static uint64_t size_of(void *owner)
 static int look_up(struct inode *inode, fileblk_t off_blk, struct extent *ext, bool *is_hole, uint64_t *disk_size)
 {
 	bool found;
-	int err = 0;
+	int err = iomap_lock_shared(inode);
 
-	rwlock_read_lock(&inode->map_lock);
-	if (!map_is_loaded(&inode->map, FORK_DATA)) {
-		rwlock_read_unlock(&inode->map_lock);
-		rwlock_write_lock(&inode->map_lock);
-		err = map_load(&inode->map, FORK_DATA);
-		if (err) {
-			rwlock_write_unlock(&inode->map_lock);
-			return err;
-		}
-		rwlock_demote(&inode->map_lock);
-	}
+	if (err)
+		return err;
 	map_lookup(&inode->map, FORK_DATA, off_blk, ext, &found);
 	*is_hole = !found || ext->off > off_blk;
 	*disk_size = inode->disk_size_bytes;

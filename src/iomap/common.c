@@ -45,6 +45,20 @@ int iomap_lock_loaded(struct inode *inode)
 	return err;
 }
 
+int iomap_lock_shared(struct inode *inode)
+{
+	int err;
+
+	rwlock_read_lock(&inode->map_lock);
+	if (map_is_loaded(&inode->map, FORK_DATA))
+		return 0;
+	rwlock_read_unlock(&inode->map_lock);
+	err = iomap_lock_loaded(inode);
+	if (!err)
+		rwlock_demote(&inode->map_lock);
+	return err;
+}
+
 struct extent iomap_lookup(struct inode *inode, fileblk_t off_blk, fileblk_t end_blk, bool *is_eof)
 {
 	struct extent ext;

@@ -10,16 +10,10 @@ static int lookup_begin(struct inode *inode, uint64_t off, uint64_t count, uint3
 	const struct geometry *geo = inode_geometry(inode);
 	struct extent ext;
 	bool is_eof;
-	int err;
+	int err = iomap_lock_shared(inode);
 
-	rwlock_read_lock(&inode->map_lock);
-	if (!map_is_loaded(&inode->map, FORK_DATA)) {
-		rwlock_read_unlock(&inode->map_lock);
-		err = iomap_lock_loaded(inode);
-		if (err)
-			return err;
-		rwlock_demote(&inode->map_lock);
-	}
+	if (err)
+		return err;
 	ext = iomap_lookup(inode, bytes_to_blocks_down(geo, off), bytes_to_blocks_up(geo, off + count), &is_eof);
 	iomap_from_extent(inode, &ext, 0, map);
 	rwlock_read_unlock(&inode->map_lock);

@@ -194,7 +194,10 @@ void op_read(struct request *r)
 	struct open_file *file = open_file(arg->fh);
 	int err;
 
-	/* Before the reply: after it the file may be closed.  The flags are those of now: fcntl(2) changes O_NOATIME. */
+	/*
+	 * Before the reply: after it the file may be closed.  The request has the flags of now: fcntl(2) changes
+	 * O_NOATIME.
+	 */
 	if (!session_is_read_only(r->s) && !r->s->vol->options.no_atime && !(arg->flags & O_NOATIME))
 		inode_accessed(file->inode, r->s->vol->options.strict_atime);
 	if (file->flags & O_DIRECT) {

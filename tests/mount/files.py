@@ -433,6 +433,18 @@ def test_times_change_as_they_must():
     assert os.stat("file").st_ctime_ns > old
 
 
+def test_reading_changes_the_access_time_but_not_with_noatime():
+    for name, flags, changes in ("read", 0, True), ("noatime", os.O_NOATIME, False):
+        make(name, b"x" * 5000)
+        os.utime(name, ns=(10**18 + 1, 10**18 + 2))
+        fd = os.open(name, os.O_RDONLY | flags)
+        os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)      # what the kernel has is read without us
+        assert os.read(fd, 5000) == b"x" * 5000
+        os.close(fd)
+        assert (os.stat(name).st_atime_ns != 10**18 + 1) == changes, name
+
+
 def test_statx_knows_the_time_of_birth():
     before = time.time() - 0.1
     make("file")

@@ -58,6 +58,8 @@ int dir_form(struct inode *dir, enum dir_form *out)
 		*out = DIR_FORM_BLOCK;
 	} else if (end < dg->leaf_fileblk + dg->fs_blocks) {
 		return dir_corrupt(dir, "has no leaf block");
+	} else if (end > dg->free_fileblk + (dg->free_fileblk - dg->leaf_fileblk)) {
+		return dir_corrupt(dir, "has blocks behind its last section");
 	} else {
 		*out = end == dg->leaf_fileblk + dg->fs_blocks ? DIR_FORM_LEAF : DIR_FORM_NODE;
 	}

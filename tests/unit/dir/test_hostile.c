@@ -107,9 +107,37 @@ static void lying_blocks_end_in_errors(void **state)
 	fuzz_directory("-n size=16k", 2500);
 }
 
+/* An extent so far out that counting the free blocks up to it would take longer than anybody waits. */
+static void blocks_behind_the_last_section_are_refused(void **state)
+{
+	const fileblk_t far = 1ull << 50;
+	struct extent ext;
+	unsigned n = 1;
+	struct dir_test t;
+	struct tx *tx;
+
+	dir_test_start(&t, 300ull << 20, "-b size=1024");
+	for (unsigned i = 0; i < 4000; i++)
+		add_name(&t, numbered_name(i));
+	tx = begin_change(&t, map_write_blocks(&t.dir->map, 1));
+	assert_int_equal(map_write(tx, &t.dir->map, FORK_DATA, far, 1, MAP_METADATA, 1, &ext, &n), 0);
+	assert_int_equal(tx_commit(tx), 0);
+	alarm(10);
+	tx = begin_change(&t, dir_add_blocks(&t.vol.geo, 3));
+	assert_int_equal(dir_add(tx, t.dir, name_of("new"), t.file->ino, XFS_DIR3_FT_REG_FILE,
+				 dir_add_blocks(&t.vol.geo, 3)), -EFSCORRUPTED);
+	tx_cancel(tx);
+	alarm(0);
+	inode_put(t.dir);
+	inode_put(t.file);
+	volume_lite_abandon(&t.vol);
+	image_remove(t.image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(blocks_behind_the_last_section_are_refused),
 		cmocka_unit_test(lying_blocks_end_in_errors),
 	};
 

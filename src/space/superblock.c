@@ -96,9 +96,30 @@ void space_stop(struct space *space)
 	space_set_pool(space, 0);
 }
 
-/* Whether @sb says so already; else it does afterwards. */
-static bool set_counters(struct xfs_dsb *sb, const struct totals *totals)
+int space_change_superblock(struct space *space, uint32_t tx_flags, size_t first, size_t end,
+			    bool (*change)(struct xfs_dsb *sb, void *context), void *context)
 {
+	struct buffer *buf;
+	struct tx *tx;
+	int err;
+
+	err = tx_begin(space->log, &log_reservations(space->log)->superblock, 0, tx_flags, &tx);
+	if (err)
+		return err;
+	err = tx_buffer_read(tx, 0, space->geo->sector_bytes >> SECTOR_UNIT_LOG, &block_superblock, &buf);
+	if (err) {
+		tx_cancel(tx);
+		return err;
+	}
+	if (change(buf->data, context))
+		tx_buffer_log(tx, buf, first, end);
+	return tx_commit(tx);
+}
+
+static bool set_counters(struct xfs_dsb *sb, void *context)
+{
+	const struct totals *totals = context;
+
 	if (be64_to_cpu(sb->sb_icount) == totals->inodes && be64_to_cpu(sb->sb_ifree) == totals->free_inodes &&
 	    be64_to_cpu(sb->sb_fdblocks) == totals->free_blocks)
 		return false;
@@ -110,25 +131,11 @@ static bool set_counters(struct xfs_dsb *sb, const struct totals *totals)
 
 int space_log_superblock(struct space *space)
 {
-	const struct tx_reservation *res = &log_reservations(space->log)->superblock;
 	struct totals totals;
-	struct buffer *buf;
-	struct tx *tx;
-	int err;
+	int err = sum_up(space, &totals);
 
-	err = sum_up(space, &totals);
-	if (err)
-		return err;
-	err = tx_begin(space->log, res, 0, TX_NO_WRITE_COUNT, &tx);
-	if (err)
-		return err;
-	err = tx_buffer_read(tx, 0, space->geo->sector_bytes >> SECTOR_UNIT_LOG, &block_superblock, &buf);
-	if (err) {
-		tx_cancel(tx);
-		return err;
-	}
-	if (set_counters(buf->data, &totals))
-		tx_buffer_log(tx, buf, offsetof(struct xfs_dsb, sb_icount),
-			      offsetof(struct xfs_dsb, sb_fdblocks) + sizeof(__be64));
-	return tx_commit(tx);
+	return err ? err :
+		     space_change_superblock(space, TX_NO_WRITE_COUNT, offsetof(struct xfs_dsb, sb_icount),
+					     offsetof(struct xfs_dsb, sb_fdblocks) + sizeof(__be64), set_counters,
+					     &totals);
 }

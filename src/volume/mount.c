@@ -107,39 +107,28 @@ static int check_log(struct volume *vol, uint64_t log_off, struct log_head *head
 	return -EUCLEAN;
 }
 
+static bool clear_quota_flags(struct xfs_dsb *sb, void *context)
+{
+	const struct volume *vol = context;
+
+	if (!sb->sb_qflags)
+		return false;
+	msg_info("%s: quotas are not maintained while userxfs has it mounted; the kernel will recount them",
+		 vol->options.device);
+	sb->sb_qflags = 0;
+	return true;
+}
+
 /*
  * Quotas are not kept up to date here: the kernel must count them anew before it enforces them again
  * (XFS: xfs_mount_reset_sbqflags).
  */
 static int reset_quota_flags(struct volume *vol)
 {
-	const struct block_type *type = &block_superblock;
-	struct xfs_dsb *dsb;
-	struct buffer *buf;
-	struct tx *tx;
-	int err;
-
 	if (!vol->geo.has_quota)
 		return 0;
-	err = tx_begin(vol->log, &log_reservations(vol->log)->superblock, 0, 0, &tx);
-	if (err)
-		return err;
-	err = tx_buffer_read(tx, 0, vol->geo.sector_bytes >> SECTOR_UNIT_LOG, type, &buf);
-	if (err) {
-		tx_cancel(tx);
-		return err;
-	}
-	dsb = buf->data;
-	if (!dsb->sb_qflags) {
-		tx_cancel(tx);
-		return 0;
-	}
-	msg_info("%s: quotas are not maintained while userxfs has it mounted; the kernel will recount them",
-		 vol->options.device);
-	dsb->sb_qflags = 0;
-	tx_buffer_log(tx, buf, offsetof(struct xfs_dsb, sb_qflags),
-		      offsetof(struct xfs_dsb, sb_qflags) + sizeof(dsb->sb_qflags));
-	return tx_commit(tx);
+	return space_change_superblock(vol->space, 0, offsetof(struct xfs_dsb, sb_qflags),
+				       offsetof(struct xfs_dsb, sb_qflags) + sizeof(__be16), clear_quota_flags, vol);
 }
 
 static int create_pagecache(struct volume *vol)

@@ -94,6 +94,12 @@ void space_stop(struct space *space);
  * over all AGs, which is what xfs_repair counts; nothing else may be running.
  */
 int space_log_superblock(struct space *space);
+/*
+ * Changes bytes [@first, @end) of the superblock, logged in a transaction of its own; @change says whether it did
+ * change them.
+ */
+int space_change_superblock(struct space *space, uint32_t tx_flags, size_t first, size_t end,
+			    bool (*change)(struct xfs_dsb *sb, void *context), void *context);
 
 struct ag *space_ag(struct space *space, agno_t agno);
 struct log *space_log(struct space *space);

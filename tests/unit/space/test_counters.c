@@ -194,6 +194,35 @@ static void delayed_blocks_are_counted(void **state)
 	mounted_check_and_remove();
 }
 
+static bool set_quota_flags(struct xfs_dsb *sb, void *context)
+{
+	__be16 flags = cpu_to_be16(*(uint16_t *)context);
+	bool changes = sb->sb_qflags != flags;
+
+	sb->sb_qflags = flags;
+	return changes;
+}
+
+static int change_quota_flags(uint16_t flags)
+{
+	size_t first = offsetof(struct xfs_dsb, sb_qflags);
+
+	return space_change_superblock(vol.space, 0, first, first + sizeof(__be16), set_quota_flags, &flags);
+}
+
+/* What is changed is still so after the next mount; what stays as it was is no change. */
+static void the_superblock_is_changed_through_the_log(void **state)
+{
+	mounted_create(300 << 20, "");
+	assert_int_equal(change_quota_flags(7), 0);
+	mounted_close();
+	assert_int_equal(image_shell("xfs_db -r -c 'sb 0' -c 'p qflags' %s | grep -q '= 0x7$'", vol.path), 0);
+	mounted_open();
+	assert_int_equal(change_quota_flags(7), 0);
+	assert_int_equal(change_quota_flags(0), 0);
+	mounted_check_and_remove();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +234,7 @@ int main(void)
 		cmocka_unit_test(a_recount_finds_the_same),
 		cmocka_unit_test(reservations_of_ags_come_back),
 		cmocka_unit_test(delayed_blocks_are_counted),
+		cmocka_unit_test(the_superblock_is_changed_through_the_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

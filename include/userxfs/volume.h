@@ -21,6 +21,7 @@ struct volume_options {
 	const char *log_device;		/* external log; NULL: internal */
 	uint64_t off_bytes;		/* where the volume starts in @device */
 	enum device_engine engine;
+	bool buffered;			/* no O_DIRECT */
 	bool read_only;
 	bool no_recovery;		/* with read_only: look at a dirty volume as it is */
 	bool discard;			/* reserved blocks handed back to the device: not supported, ignored */

@@ -111,6 +111,14 @@ static int set_engine(struct command *cmd, const char *option, const char *value
 	return bad_value(option, "needs uring, aio or sync");
 }
 
+static int set_image_io(struct command *cmd, const char *option, const char *value)
+{
+	if (strcmp(value, "direct") && strcmp(value, "buffered"))
+		return bad_value(option, "needs direct or buffered");
+	cmd->volume.buffered = !strcmp(value, "buffered");
+	return 0;
+}
+
 static int set_threads(struct command *cmd, const char *option, const char *value)
 {
 	uint64_t n;
@@ -143,6 +151,8 @@ static int set_valued(struct command *cmd, const char *option, bool *known)
 		return set_allocsize(cmd, option, value);
 	} else if (!strncmp(option, "io=", 3)) {
 		return set_engine(cmd, option, value);
+	} else if (!strncmp(option, "image_io=", 9)) {
+		return set_image_io(cmd, option, value);
 	} else if (!strncmp(option, "threads=", 8)) {
 		return set_threads(cmd, option, value);
 	} else if (!strncmp(option, "fsname=", 7)) {

@@ -38,6 +38,14 @@ static uint32_t distance(agblk_t a, agblk_t b)
 	return a > b ? a - b : b - a;
 }
 
+/* How far the nearest block of @e is. */
+static uint32_t distance_of_extent(struct free_extent e, agblk_t target)
+{
+	if (target < e.start)
+		return e.start - target;
+	return target - e.start < e.count ? 0 : target - (e.start + e.count - 1);
+}
+
 /* The wish lies inside the free extent, but has to be aligned: the aligned places around it. */
 static agblk_t place_aligned_around(const struct alloc *a, agblk_t end, agblk_t free_start, uint32_t count)
 {
@@ -97,6 +105,11 @@ static int look_at(struct alloc *a, struct near_search *s, struct search_cursor 
 	if (whole.count < a->min_count) {
 		if (!c->is_by_block)
 			c->is_active = false;
+		return 0;
+	}
+	/* Before it is asked what is busy: among thousands of blocks just freed, that is what costs. */
+	if (c->is_by_block && s->count && distance_of_extent(whole, a->target) > s->distance) {
+		c->is_active = false;
 		return 0;
 	}
 	candidate_compute(a, whole, &candidate);

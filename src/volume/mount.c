@@ -67,6 +67,7 @@ static int open_log_device(struct volume *vol, uint64_t *log_off)
 {
 	struct device_options options = {
 		.engine = vol->options.engine,
+		.buffered = vol->options.buffered,
 		.read_only = vol->is_read_only,
 	};
 
@@ -265,6 +266,7 @@ int volume_mount(const struct volume_options *options, struct volume **out)
 {
 	struct device_options dev_options = {
 		.engine = options->engine,
+		.buffered = options->buffered,
 		.off_bytes = options->off_bytes,
 		.read_only = options->read_only,
 	};

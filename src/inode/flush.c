@@ -162,6 +162,7 @@ enum log_push_result inode_item_push(struct log_item *log_item, struct list *wri
 	enum log_push_result result;
 	struct buffer *buf;
 	bool is_attached;
+	int err;
 
 	mutex_lock(&item->lock);
 	is_attached = item->is_attached;
@@ -175,8 +176,12 @@ enum log_push_result inode_item_push(struct log_item *log_item, struct list *wri
 		give_up(item);
 		return LOG_PUSH_FAILED;
 	}
-	if (buffer_try_read(inode->cache->buffers, inode->place.daddr, inode->place.count, &block_inode_cluster,
-			    &buf))
+	err = buffer_try_read(inode->cache->buffers, inode->place.daddr, inode->place.count, &block_inode_cluster,
+			      &buf);
+	/* A neighbour lies: it will do so for ever, and whoever waits for the log's tail would wait as long. */
+	if (err == -EFSCORRUPTED || err == -EFSBADCRC)
+		log_shutdown(log_item->log, SHUTDOWN_CORRUPT_ONDISK, "reading inodes to write one home");
+	if (err)
 		return LOG_PUSH_FAILED;
 	if (!buf)
 		return LOG_PUSH_LOCKED;

@@ -88,9 +88,36 @@ static void no_more_of_a_target_is_read_than_its_length(void **state)
 	fixture_give_up(f);
 }
 
+/* A new inode beside one that lies can never be written home. */
+static void unwritable_inodes_do_not_hold_up_the_end(void **state)
+{
+	struct fixture *f = fixture_create(SMALL_BYTES, "");
+	struct inum last = { 0 };
+	char name[16];
+
+	for (unsigned i = 0; i < 45; i++) {
+		struct inode *file;
+
+		snprintf(name, sizeof(name), "f%u", i);
+		file = make(f, f->root, name, S_IFREG | 0644);
+		last = file->ino;
+		inode_put(file);
+	}
+	fixture_falsify(f, last, "next_unlinked", 0xffa2ffff);
+	make_and_put(f, f->root, "beside", S_IFREG | 0644);
+	inode_put(f->root);
+	namespace_deinit(&f->ns);
+	alarm(20);
+	assert_int_not_equal(volume_lite_close(&f->vol), 0);
+	alarm(0);
+	image_remove(f->image);
+	free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(unwritable_inodes_do_not_hold_up_the_end),
 		cmocka_unit_test(inode_with_too_many_blocks_is_not_freed),
 		cmocka_unit_test(more_blocks_than_counted_are_not_unmapped),
 		cmocka_unit_test(no_more_of_a_target_is_read_than_its_length),

@@ -131,6 +131,12 @@ int device_create_memory(uint64_t size_bytes, struct device **out);
 /* The bytes of a memory device. */
 void *device_memory(struct device *dev);
 
+/*
+ * A device that reads like @base, which it owns from now on; what is written to it stays in memory.  So a volume on
+ * read-only media can be replayed and looked at.
+ */
+int device_create_overlay(struct device *base, struct device **out);
+
 /* Block devices: drops O_EXCL so that the kernel can claim the device for a fuseblk mount; the flock stays. */
 int device_drop_exclusive(struct device *dev);
 

@@ -8,6 +8,7 @@
 /* Order of the room's locks within RANK_DEVICE. */
 enum {
 	ORDER_BOUNCE,
+	ORDER_OVERLAY,			/* reads from the device below it */
 	ORDER_DEVICE,
 	ORDER_ENGINE,
 };

@@ -20,6 +20,10 @@
 
 #include "internal.h"
 
+enum {
+	RECOVERED_ITEMS_MAX = 4,	/* done in one transaction: what the "truncate" reservation is for */
+};
+
 /* Items of one type, at most one intent's worth. */
 struct defer_pending {
 	struct list node;		/* tx->deferred, then tx->pending */
@@ -34,6 +38,15 @@ static struct defer_pending *pending_at(struct list *node)
 	return list_entry(node, struct defer_pending, node);
 }
 
+static struct defer_pending *pending_new(const struct defer_type *type)
+{
+	struct defer_pending *p = mem_alloc_zeroed_sure(sizeof(*p));
+
+	p->type = type;
+	list_init(&p->items);
+	return p;
+}
+
 void tx_defer(struct tx *tx, const struct defer_type *type, struct defer_item *item)
 {
 	struct defer_pending *p = NULL;
@@ -44,9 +57,7 @@ void tx_defer(struct tx *tx, const struct defer_type *type, struct defer_item *i
 			p = NULL;
 	}
 	if (!p) {
-		p = mem_alloc_zeroed_sure(sizeof(*p));
-		p->type = type;
-		list_init(&p->items);
+		p = pending_new(type);
 		list_push_back(&tx->deferred, &p->node);
 	}
 	list_push_back(&p->items, &item->node);
@@ -193,6 +204,57 @@ int tx_finish_deferred(struct tx *tx)
 	return err;
 }
 
+/* ---- work found in the log ------------------------------------------------------------------------------------- */
+
+void tx_defer_recovered(struct tx *tx, const struct defer_type *type, struct list *items, struct log_item *intent)
+{
+	struct defer_pending *p = pending_new(type);
+
+	ensure(list_is_empty(&tx->pending));
+	p->intent = intent;
+	list_push_back(&tx->pending, &p->node);
+	while (!list_is_empty(items)) {
+		if (p->count == RECOVERED_ITEMS_MAX) {
+			p = pending_new(type);
+			list_push_back(&tx->deferred, &p->node);
+		}
+		list_move_back(&p->items, items->next);
+		p->count++;
+	}
+}
+
+int tx_commit_captured(struct tx *tx, struct list *chains)
+{
+	struct deferred_chain *chain;
+	int err;
+
+	err = finish_first(tx);
+	if (!err) {
+		start_new(tx);
+		err = tx_commit_changes(tx, false);
+	}
+	if (err) {
+		log_shutdown(tx->log, SHUTDOWN_CORRUPT_INCORE, "work found in the log could not be finished");
+		tx_cancel(tx);
+		return err;
+	}
+	if (!list_is_empty(&tx->pending)) {
+		chain = mem_alloc_zeroed_sure(sizeof(*chain));
+		list_init(&chain->pending);
+		list_splice_back(&chain->pending, &tx->pending);
+		list_push_back(chains, &chain->node);
+	}
+	return tx_commit(tx);
+}
+
+int tx_commit_chain(struct tx *tx, struct deferred_chain *chain)
+{
+	list_splice_back(&tx->pending, &chain->pending);
+	list_remove(&chain->node);
+	mem_free(chain);
+	return tx_commit(tx);
+}
+
 /* ---- after a shutdown, or of a clean transaction ------------------------------------------------------------- */
 
 static void cancel_list(struct list *list)
@@ -211,6 +273,13 @@ static void cancel_list(struct list *list)
 		}
 		mem_free(p);
 	}
+}
+
+void deferred_chain_cancel(struct deferred_chain *chain)
+{
+	list_remove(&chain->node);
+	cancel_list(&chain->pending);
+	mem_free(chain);
 }
 
 void defer_cancel(struct tx *tx)

@@ -410,9 +410,14 @@ static int clear_range(struct device *dev, uint64_t off_bytes, const struct geom
 int log_clear_ahead(struct device *dev, uint64_t off_bytes, const struct geometry *geo, const struct log_head *head)
 {
 	uint64_t blocks = blocks_to_bytes(geo, geo->log_blocks) / BLOCK_BYTES;
+	uint64_t used = lsn_to_pos(blocks, head->head) - lsn_to_pos(blocks, head->tail);
 	uint64_t block = lsn_block(head->head), count = min_u64(SCAN_BYTES / BLOCK_BYTES, blocks / 2);
-	uint64_t to_end = min_u64(count, blocks - block);
+	uint64_t to_end;
 	int err;
+
+	/* What is still needed is not cleared. */
+	count = min_u64(count, blocks - min_u64(used, blocks));
+	to_end = min_u64(count, blocks - block);
 
 	err = clear_range(dev, off_bytes, geo, block, to_end, head->cycle, head->tail);
 	if (!err)

@@ -96,8 +96,8 @@ static int check_head(const struct log *log, const struct log_head *head)
 	/* Never written to: where it ends does not matter, nor whether that was looked up. */
 	if (log->options.read_only)
 		return 0;
-	if (head->state != LOG_CLEAN) {
-		msg_error("the log is dirty: mount the volume with the kernel's XFS once, then unmount it");
+	if (head->state == LOG_DIRTY) {
+		msg_error("the log is dirty: it must be replayed before anything is added to it");
 		return -EINVAL;
 	}
 	/* The one cycle number that would look like a record's magic is never reached from here. */
@@ -107,6 +107,20 @@ static int check_head(const struct log *log, const struct log_head *head)
 		return -EFSCORRUPTED;
 	}
 	return 0;
+}
+
+/*
+ * What recovery read stays until a record is written that names a later tail.  In a log that is full to the brim
+ * there may be no room for one; then the replayed part gives way at once, as it does in XFS.
+ */
+static logpos_t first_tail(const struct log *log, const struct log_head *head)
+{
+	logpos_t tail = lsn_to_pos(log->blocks, head->tail);
+
+	if (head->state != LOG_REPLAYED || log->options.read_only ||
+	    (log->head - tail) * BLOCK_BYTES > log->capacity_bytes)
+		return log->head;
+	return tail;
 }
 
 int log_create(struct buffer_cache *cache, struct device *log_dev, uint64_t log_off_bytes, const struct geometry *geo,
@@ -148,7 +162,8 @@ int log_create(struct buffer_cache *cache, struct device *log_dev, uint64_t log_
 	mutex_init(&log->work_lock, RANK_LEAF, 0, "log work");
 	cond_init(&log->work_cond);
 	tail_init(log);
-	log->head = log->durable_tail = lsn_to_pos(log->blocks, head->head);
+	log->head = lsn_to_pos(log->blocks, head->head);
+	log->durable_tail = first_tail(log, head);
 	log->previous_record = head->last_record;
 	log->next_tid = (uint32_t)hash_u64((uint64_t)clock_wall().tv_sec ^ (uint64_t)clock_wall().tv_nsec << 32);
 	checkpoints_init(log);

@@ -68,6 +68,11 @@ void tail_insert(struct log *log, struct log_item *item, lsn_t lsn)
 	mutex_unlock(&log->tail_lock);
 }
 
+void log_item_recovered(struct log_item *item, lsn_t lsn)
+{
+	tail_insert(item->log, item, lsn);
+}
+
 static void wait_until_not_pushed(struct log *log, struct log_item *item) REQUIRES(log->tail_lock);
 
 static void wait_until_not_pushed(struct log *log, struct log_item *item)

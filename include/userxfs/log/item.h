@@ -119,6 +119,9 @@ void log_item_init(struct log *log, struct log_item *item, const struct log_item
 /* Whether changes of it are in the checkpoint now being filled: what it says there replaces what it said before. */
 bool log_item_is_in_current_checkpoint(struct log_item *item);
 
+/* An item that recovery found in the log at @lsn: it is in the tail list from now on. */
+void log_item_recovered(struct log_item *item, lsn_t lsn);
+
 /* The object is clean on disk (or gone): leaves the tail list, the log's tail may move.  Harmless when not in it.
  * When it returns no other thread is inside .push of @item, and the log does not touch it any more. */
 void log_item_done(struct log_item *item);

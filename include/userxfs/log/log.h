@@ -30,6 +30,7 @@ struct log;
 enum log_state {
 	LOG_CLEAN,		/* unmount record at the head, or never used */
 	LOG_DIRTY,		/* needs recovery */
+	LOG_REPLAYED,		/* dirty, but all that it says is home; only intents may be left (log_recover()) */
 };
 
 struct log_head {
@@ -52,7 +53,8 @@ struct log_options {
 };
 
 /*
- * Starts journaling at @head, which must be LOG_CLEAN; a read-only log does not look at it.  @log_dev may be the data
+ * Starts journaling at @head, which must not be LOG_DIRTY; a read-only log does not look at it.  LOG_REPLAYED: what
+ * is in the log stays there until the first record names a later tail.  @log_dev may be the data
  * device.
  * @space answers block reservations of transactions.
  */

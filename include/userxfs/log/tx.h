@@ -167,3 +167,22 @@ struct defer_type {
 void tx_defer(struct tx *tx, const struct defer_type *type, struct defer_item *item);
 /* Whether work is queued. */
 bool tx_has_deferred(const struct tx *tx);
+
+/*
+ * Work whose intent was found in the log after a crash.  Every such intent is done as far as its own items go before
+ * anything that follows from them, because that was logged later, or not at all: it is captured, with intents of its
+ * own, and comes after.  (XFS: xfs_defer_ops_capture.)
+ */
+struct deferred_chain {
+	struct list node;
+	struct list pending;
+};
+
+/* Instead of tx_defer(): @items (struct defer_item.node; taken) are what @intent promises.  @tx is new. */
+void tx_defer_recovered(struct tx *tx, const struct defer_type *type, struct list *items, struct log_item *intent);
+/* Does that and commits; what follows is appended to @chains.  An error has shut the volume down; @tx is gone. */
+int tx_commit_captured(struct tx *tx, struct list *chains);
+/* Goes on with @chain, which is gone then, in @tx, and commits. */
+int tx_commit_chain(struct tx *tx, struct deferred_chain *chain);
+/* After a shutdown. */
+void deferred_chain_cancel(struct deferred_chain *chain);

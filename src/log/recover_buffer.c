@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Replaying buffers.  (XFS: xfs_buf_item_recover.c.)
+ *
+ * A block on disk that is newer than what the log says of it stays as it is: its LSN tells.  But only a block that is
+ * whole is believed; one whose write was cut off is replayed like an older one, and is right when all of the log has
+ * been replayed, because everything since its last complete write is there.
+ *
+ * Blocks are verified when all is done, not before: until then a torn one may make no sense.
+ *
+ * Clusters of inodes have no LSN.  A new chunk's is replayed as a whole; otherwise only the unlinked pointers are
+ * taken, since all else of an inode is in items of its own.
+ */
+#include <string.h>
+
+#include <userxfs/base/bits.h>
+#include <userxfs/base/error.h>
+#include <userxfs/base/memory.h>
+#include <userxfs/base/message.h>
+#include <userxfs/format/crc32c.h>
+
+#include "recover.h"
+
+enum {
+	BUFFER_UNITS_MAX = XFS_MAX_BLOCKSIZE / SECTOR_UNIT_BYTES,
+	DIRTY_BYTES_MAX = 256 << 20,	/* written home before there is more */
+	MAP_WORD_BITS = 32,
+};
+
+/* ---- what a block is ------------------------------------------------------------------------------------------- */
+
+/* Clusters whose inodes have been sealed one by one: those that were not replayed keep the checksum they had. */
+static const char *replayed_cluster_verify(const struct geometry *geo, const void *data, size_t bytes,
+					   daddr_u64 daddr)
+{
+	return block_inode_cluster.verify(geo, data, bytes, daddr);
+}
+
+static void replayed_cluster_seal(const struct geometry *geo, void *data, size_t bytes, lsn_t lsn)
+{
+	(void)geo;
+	(void)data;
+	(void)bytes;
+	(void)lsn;
+}
+
+static const struct block_type replayed_cluster = {
+	.name = "inode cluster",
+	.log_type = XFS_BLFT_DINO_BUF,
+	.crc_off = CRC_OFF_NONE,
+	.lsn_off = LSN_OFF_NONE,
+	.verify = replayed_cluster_verify,
+	.seal = replayed_cluster_seal,
+};
+
+/* A node of the hashed tree is a directory's or an attribute fork's. */
+static const struct block_type *node_type(const struct geometry *geo, const void *data, size_t bytes,
+					  daddr_u64 daddr)
+{
+	return block_da_node.verify(geo, data, bytes, daddr) ? &block_attr_node : &block_da_node;
+}
+
+/* By magic number; NULL: none that is known. */
+static const struct block_type *type_of_contents(const struct geometry *geo, const struct buffer *buf)
+{
+	const struct xfs_da_blkinfo *info = buf->data;
+	__be32 magic;
+
+	memcpy(&magic, buf->data, sizeof(magic));
+	switch (be32_to_cpu(magic)) {
+	case XFS_SB_MAGIC: return &block_superblock;
+	case XFS_AGF_MAGIC: return &block_agf;
+	case XFS_AGI_MAGIC: return &block_agi;
+	case XFS_AGFL_MAGIC: return &block_agfl;
+	case XFS_ABTB_CRC_MAGIC: return &block_bnobt;
+	case XFS_ABTC_CRC_MAGIC: return &block_cntbt;
+	case XFS_IBT_CRC_MAGIC: return &block_inobt;
+	case XFS_FIBT_CRC_MAGIC: return &block_finobt;
+	case XFS_RMAP_CRC_MAGIC: return &block_rmapbt;
+	case XFS_REFC_CRC_MAGIC: return &block_refcountbt;
+	case XFS_BMAP_CRC_MAGIC: return &block_bmbt;
+	case XFS_SYMLINK_MAGIC: return &block_symlink;
+	case XFS_DIR3_BLOCK_MAGIC: return &block_dir_block;
+	case XFS_DIR3_DATA_MAGIC: return &block_dir_data;
+	case XFS_DIR3_FREE_MAGIC: return &block_dir_free;
+	case XFS_ATTR3_RMT_MAGIC: return &block_attr_remote;
+	}
+	switch (be16_to_cpu(info->magic)) {
+	case XFS_DIR3_LEAF1_MAGIC: return &block_dir_leaf1;
+	case XFS_DIR3_LEAFN_MAGIC: return &block_dir_leafn;
+	case XFS_DA3_NODE_MAGIC: return node_type(geo, buf->data, buf->bytes, buf->daddr);
+	case XFS_ATTR3_LEAF_MAGIC: return &block_attr_leaf;
+	}
+	switch (be32_to_cpu(magic) >> 16) {
+	case XFS_DINODE_MAGIC: return &replayed_cluster;
+	case XFS_DQUOT_MAGIC: return &block_dquot;
+	}
+	return NULL;
+}
+
+static bool is_dquot_type(unsigned log_type)
+{
+	return log_type == XFS_BLFT_UDQUOT_BUF || log_type == XFS_BLFT_PDQUOT_BUF || log_type == XFS_BLFT_GDQUOT_BUF;
+}
+
+/* The type of contents that the log says are of @log_type; NULL: they are not. */
+static const struct block_type *type_of_replayed(const struct geometry *geo, const struct buffer *buf,
+						 unsigned log_type)
+{
+	const struct block_type *type = type_of_contents(geo, buf);
+
+	if (type && (type->log_type == log_type || (type == &block_dquot && is_dquot_type(log_type))))
+		return type;
+	return NULL;
+}
+
+/* Whether the block on disk is whole and was written after @lsn. */
+static bool is_newer(const struct geometry *geo, const struct buffer *buf, lsn_t lsn)
+{
+	const struct block_type *type = type_of_contents(geo, buf);
+	__be64 on_disk;
+
+	if (!type || type->lsn_off == LSN_OFF_NONE || type->crc_off == CRC_OFF_NONE ||
+	    type->lsn_off + sizeof(on_disk) > buf->bytes)
+		return false;
+	memcpy(&on_disk, (const char *)buf->data + type->lsn_off, sizeof(on_disk));
+	if (be64_to_cpu(on_disk) == UINT64_MAX || be64_to_cpu(on_disk) <= lsn)
+		return false;
+	return crc32c_block_is_valid(buf->data, buf->bytes, type->crc_off) &&
+	       !type->verify(geo, buf->data, buf->bytes, buf->daddr);
+}
+
+/* ---- buffers --------------------------------------------------------------------------------------------------- */
+
+const struct geometry *recovery_geometry(const struct recovery *r)
+{
+	return r->geo;
+}
+
+int recovery_read(struct recovery *r, daddr_u64 daddr, uint32_t count, struct buffer **out)
+{
+	int err = buffer_read(r->cache, daddr, count, NULL, out);
+
+	if (err != -EFSCORRUPTED)
+		return err;
+	/* Blocks that had been parts of something of another size are used again. */
+	err = recovery_write_home(r);
+	return err ? err : buffer_read(r->cache, daddr, count, NULL, out);
+}
+
+void recovery_dirty(struct recovery *r, struct buffer *buf, const struct block_type *type, lsn_t lsn)
+{
+	buf->type = type;
+	if (lsn)
+		atomic_store(&buf->lsn, lsn);
+	if (buffer_queue_write(buf, &r->writes))
+		r->dirty_bytes += buf->bytes;
+}
+
+static bool is_dirty(const struct buffer *buf)
+{
+	return atomic_load(&((struct buffer *)(uintptr_t)buf)->flags) & BUFFER_QUEUED;
+}
+
+/* ---- inodes whose write was cut off ---------------------------------------------------------------------------- */
+
+struct torn_inode {
+	struct list node;
+	daddr_u64 daddr;
+	uint32_t count, off_bytes;
+};
+
+void recovery_dirty_inode(struct recovery *r, struct buffer *buf, struct xfs_dinode *dip)
+{
+	dinode_seal(r->geo, dip);
+	recovery_dirty(r, buf, &replayed_cluster, 0);
+}
+
+int recovery_dirty_torn_inode(struct recovery *r, struct buffer *buf, struct xfs_dinode *dip)
+{
+	struct torn_inode *torn = mem_alloc_zeroed(sizeof(*torn));
+
+	if (!torn)
+		return -ENOMEM;
+	torn->daddr = buf->daddr;
+	torn->count = (uint32_t)(buf->bytes >> SECTOR_UNIT_LOG);
+	torn->off_bytes = (uint32_t)((char *)dip - (char *)buf->data);
+	list_push_back(&r->torn, &torn->node);
+	recovery_dirty(r, buf, &replayed_cluster, 0);
+	return 0;
+}
+
+static int seal_torn(struct recovery *r, const struct torn_inode *torn)
+{
+	struct xfs_dinode *dip;
+	struct buffer *buf;
+	const char *why;
+	int err = buffer_read(r->cache, torn->daddr, torn->count, NULL, &buf);
+
+	if (err)
+		return err;
+	dip = (void *)((char *)buf->data + torn->off_bytes);
+	why = dip->di_mode ? dinode_verify(r->geo, (struct inum){ be64_to_cpu(dip->di_ino) }, dip) : NULL;
+	if (why) {
+		msg_error("inode %llu cannot be replayed: %s; run xfs_repair",
+			  (unsigned long long)be64_to_cpu(dip->di_ino), why);
+		err = -EFSCORRUPTED;
+	} else {
+		dinode_seal(r->geo, dip);
+	}
+	buffer_release(buf);
+	return err;
+}
+
+void recovery_forget_torn(struct recovery *r)
+{
+	while (!list_is_empty(&r->torn)) {
+		struct torn_inode *torn = list_first(&r->torn, struct torn_inode, node);
+
+		list_remove(&torn->node);
+		mem_free(torn);
+	}
+}
+
+static int seal_all_torn(struct recovery *r)
+{
+	int err = 0;
+
+	list_for_each(node, &r->torn) {
+		err = seal_torn(r, list_entry(node, struct torn_inode, node));
+		if (err)
+			return err;
+	}
+	recovery_forget_torn(r);
+	return 0;
+}
+
+/* ---- home ------------------------------------------------------------------------------------------------------ */
+
+/* Nothing is written if anything is wrong. */
+static int verify_all(struct recovery *r)
+{
+	list_for_each(node, &r->writes) {
+		struct buffer *buf = list_entry(node, struct buffer, queue_node);
+		int err = block_verify_write(buf->type, r->geo, buf->data, buf->bytes, buf->daddr);
+
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int recovery_write_home(struct recovery *r)
+{
+	int err = seal_all_torn(r);
+
+	if (!err)
+		err = verify_all(r);
+	if (!err)
+		err = buffer_submit_list(r->cache, &r->writes, false, true);
+	if (err)
+		return err;
+	r->dirty_bytes = 0;
+	buffer_cache_shrink(r->cache);
+	return 0;
+}
+
+int recovery_limit_memory(struct recovery *r)
+{
+	return r->dirty_bytes > DIRTY_BYTES_MAX ? recovery_write_home(r) : 0;
+}
+
+/* ---- buffer items ---------------------------------------------------------------------------------------------- */
+
+static const struct xfs_buf_log_format *format_of(const struct recovery_item *item)
+{
+	return item->regions[0].data;
+}
+
+static unsigned log_type_of(const struct xfs_buf_log_format *blf)
+{
+	return (blf->blf_flags & XFS_BLFT_MASK) >> XFS_BLFT_SHIFT;
+}
+
+bool recovery_buffer_is_cancel(const struct recovery_item *item)
+{
+	return item->type == XFS_LI_BUF && format_of(item)->blf_flags & XFS_BLF_CANCEL;
+}
+
+bool recovery_buffer_has_unlinked(const struct recovery_item *item)
+{
+	return item->type == XFS_LI_BUF && format_of(item)->blf_flags & XFS_BLF_INODE_BUF;
+}
+
+/* Walks the runs of logged chunks; each region may hold a part of one. */
+struct run {
+	uint32_t chunk, count;		/* the next run */
+	uint32_t region;		/* that starts with it */
+};
+
+static bool chunk_is_logged(const struct xfs_buf_log_format *blf, uint32_t chunk)
+{
+	return blf->blf_data_map[chunk / MAP_WORD_BITS] >> chunk % MAP_WORD_BITS & 1;
+}
+
+static bool next_run(const struct xfs_buf_log_format *blf, struct run *run)
+{
+	uint32_t end = blf->blf_map_size * MAP_WORD_BITS, chunk = run->chunk + run->count;
+
+	while (chunk < end && !chunk_is_logged(blf, chunk))
+		chunk++;
+	run->chunk = chunk;
+	while (chunk < end && chunk_is_logged(blf, chunk))
+		chunk++;
+	run->count = chunk - run->chunk;
+	run->region++;
+	return run->count;
+}
+
+/* The run that @item's region holds: a region may end before the chunks of the run do. */
+static bool next_region(const struct recovery_item *item, struct run *run)
+{
+	const struct xfs_buf_log_format *blf = format_of(item);
+
+	if (!next_run(blf, run))
+		return false;
+	if (run->region < item->region_count)
+		run->count = (uint32_t)min_u64(run->count, item->regions[run->region].bytes / XFS_BLF_CHUNK);
+	return true;
+}
+
+static const char *check_regions(const struct recovery_item *item)
+{
+	const struct xfs_buf_log_format *blf = format_of(item);
+	uint32_t chunks = (uint32_t)blf->blf_len * SECTOR_UNIT_BYTES / XFS_BLF_CHUNK;
+	struct run run = { .chunk = 0 };
+
+	while (next_region(item, &run)) {
+		if (run.region >= item->region_count)
+			return "has fewer regions than it needs";
+		if (!run.count || item->regions[run.region].bytes != run.count * XFS_BLF_CHUNK)
+			return "has a region of another size than it says";
+		if (run.chunk + run.count > chunks)
+			return "goes on behind the end of its block";
+	}
+	return run.region == item->region_count ? NULL : "has more regions than it needs";
+}
+
+static bool is_directory_type(unsigned log_type)
+{
+	return log_type >= XFS_BLFT_DIR_BLOCK_BUF && log_type <= XFS_BLFT_DIR_LEAFN_BUF;
+}
+
+static const char *check_buffer(const struct geometry *geo, const struct recovery_item *item)
+{
+	const struct xfs_buf_log_format *blf = format_of(item);
+	size_t fixed = offsetof(struct xfs_buf_log_format, blf_data_map);
+	uint64_t units = blocks_to_bytes(geo, geo->blocks) >> SECTOR_UNIT_LOG;
+
+	if (item->regions[0].bytes < fixed || blf->blf_map_size > XFS_BLF_DATAMAP_SIZE ||
+	    item->regions[0].bytes < fixed + blf->blf_map_size * sizeof(blf->blf_data_map[0]))
+		return "is too short";
+	if (!blf->blf_len || (uint64_t)blf->blf_blkno >= units || blf->blf_len > units - (uint64_t)blf->blf_blkno)
+		return "lies outside the volume";
+	if (blf->blf_flags & XFS_BLF_CANCEL)
+		return NULL;
+	if (blf->blf_len > BUFFER_UNITS_MAX)
+		return "is longer than any block";
+	if (is_directory_type(log_type_of(blf)) && blf->blf_len * SECTOR_UNIT_BYTES < geo->dir.block_bytes)
+		return "is a directory block in several pieces, which only the kernel can replay";
+	if (blf->blf_flags & XFS_BLF_INODE_BUF && blf->blf_len * SECTOR_UNIT_BYTES % geo->inode_bytes)
+		return "is no cluster of inodes";
+	return check_regions(item);
+}
+
+int recovery_note_cancelled(struct recovery *r, const struct recovery_item *item)
+{
+	const struct xfs_buf_log_format *blf = format_of(item);
+
+	return cancel_table_add(&r->cancelled, (daddr_u64)blf->blf_blkno, blf->blf_len);
+}
+
+/* ---- replay ---------------------------------------------------------------------------------------------------- */
+
+/* Only the unlinked pointers whose bytes are in the log. */
+static int replay_unlinked(struct recovery *r, const struct recovery_item *item, struct buffer *buf)
+{
+	uint32_t off = offsetof(struct xfs_dinode, di_next_unlinked);
+	struct run run = { .chunk = 0 };
+
+	while (next_region(item, &run)) {
+		uint32_t first = run.chunk * XFS_BLF_CHUNK, end = first + run.count * XFS_BLF_CHUNK;
+		uint32_t inode = first / r->geo->inode_bytes * r->geo->inode_bytes;
+
+		for (; inode + off < end; inode += r->geo->inode_bytes) {
+			struct xfs_dinode *dip = (void *)((char *)buf->data + inode);
+			__be32 next;
+			bool was_whole;
+
+			if (inode + off < first)
+				continue;
+			memcpy(&next, (char *)item->regions[run.region].data + (inode + off - first), sizeof(next));
+			if (!next)
+				return -EFSCORRUPTED;
+			was_whole = dinode_crc_is_valid(r->geo, dip);
+			dip->di_next_unlinked = next;
+			if (was_whole)
+				dinode_seal(r->geo, dip);
+		}
+	}
+	recovery_dirty(r, buf, &replayed_cluster, 0);
+	return 0;
+}
+
+static void copy_regions(const struct recovery_item *item, struct buffer *buf)
+{
+	struct run run = { .chunk = 0 };
+
+	while (next_region(item, &run))
+		memcpy((char *)buf->data + (size_t)run.chunk * XFS_BLF_CHUNK, item->regions[run.region].data,
+		       (size_t)run.count * XFS_BLF_CHUNK);
+}
+
+static int replay_contents(struct recovery *r, const struct recovery_item *item, struct buffer *buf, lsn_t lsn)
+{
+	unsigned log_type = log_type_of(format_of(item));
+	const struct block_type *type;
+
+	copy_regions(item, buf);
+	type = type_of_replayed(r->geo, buf, log_type);
+	if (!type)
+		return -EFSCORRUPTED;
+	/* New inodes, all of them as they were logged. */
+	if (type == &replayed_cluster)
+		block_inode_cluster.seal(r->geo, buf->data, buf->bytes, 0);
+	recovery_dirty(r, buf, type, lsn);
+	return 0;
+}
+
+static bool is_of_quota_off(const struct recovery *r, const struct xfs_buf_log_format *blf)
+{
+	uint8_t types = 0;
+
+	if (blf->blf_flags & XFS_BLF_UDQUOT_BUF)
+		types |= XFS_DQTYPE_USER;
+	if (blf->blf_flags & XFS_BLF_PDQUOT_BUF)
+		types |= XFS_DQTYPE_PROJ;
+	if (blf->blf_flags & XFS_BLF_GDQUOT_BUF)
+		types |= XFS_DQTYPE_GROUP;
+	return r->quota_off & types;
+}
+
+static int replay_into(struct recovery *r, const struct recovery_item *item, struct buffer *buf, lsn_t lsn)
+{
+	const struct xfs_buf_log_format *blf = format_of(item);
+	int err;
+
+	if (!is_dirty(buf) && is_newer(r->geo, buf, lsn))
+		return 0;
+	if (blf->blf_flags & XFS_BLF_INODE_BUF)
+		err = replay_unlinked(r, item, buf);
+	else
+		err = replay_contents(r, item, buf, lsn);
+	if (err)
+		msg_error("block at daddr 0x%llx cannot be replayed: it does not become what the log says it is "
+			  "(%u); run xfs_repair",
+			  (unsigned long long)buf->daddr, log_type_of(blf));
+	else
+		r->report->buffers++;
+	return err;
+}
+
+static int replay_buffer(struct recovery *r, const struct recovery_item *item, lsn_t lsn)
+{
+	const struct xfs_buf_log_format *blf = format_of(item);
+	daddr_u64 daddr = (daddr_u64)blf->blf_blkno;
+	struct buffer *buf;
+	int err;
+
+	if (blf->blf_flags & XFS_BLF_CANCEL) {
+		cancel_table_drop(&r->cancelled, daddr, blf->blf_len);
+		return 0;
+	}
+	if (recovery_is_cancelled(r, daddr, blf->blf_len)) {
+		r->report->cancelled++;
+		return 0;
+	}
+	if (is_of_quota_off(r, blf))
+		return 0;
+	err = recovery_read(r, daddr, blf->blf_len, &buf);
+	if (err)
+		return err;
+	err = replay_into(r, item, buf, lsn);
+	buffer_release(buf);
+	return err;
+}
+
+const struct recovery_item_type recovery_buffer_type = {
+	.name = "buffer",
+	.type = XFS_LI_BUF,
+	.kind = RECOVERY_REPLAY,
+	.order = RECOVERY_FIRST,
+	.check = check_buffer,
+	.replay = replay_buffer,
+};

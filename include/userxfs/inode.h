@@ -20,6 +20,7 @@
 #include <userxfs/base/lock.h>
 #include <userxfs/extent/map.h>
 #include <userxfs/log/log.h>
+#include <userxfs/log/recovery.h>
 #include <userxfs/log/tx.h>
 #include <userxfs/space/ialloc.h>
 #include <userxfs/space/space.h>
@@ -239,3 +240,9 @@ int inode_for_each_tagged(struct inode_cache *cache, uint32_t flags, int (*visit
 			  void *context);
 /* Every inode in memory (sync): @visit gets a reference of its own to put. */
 int inode_for_each(struct inode_cache *cache, int (*visit)(struct inode *, void *), void *context);
+
+/* ---- log recovery ---- */
+
+extern const struct recovery_item_type inode_recovery_type, dquot_recovery_type;
+/* Queues what an adopted BUI promises in @tx (tx_defer_recovered()); -EFSCORRUPTED: it cannot be meant. */
+int inode_recover_bui(struct tx *tx, struct inode_cache *cache, struct log_item *bui);

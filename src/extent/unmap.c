@@ -30,7 +30,8 @@ static int check_cut(struct tx *tx, const struct file_map *map, enum fork_which 
 }
 
 /* What happens to the blocks of a piece that was unmapped. */
-static void drop_blocks(struct tx *tx, struct file_map *map, enum fork_which which, const struct extent *piece)
+static void drop_blocks(struct tx *tx, struct file_map *map, enum fork_which which, const struct extent *piece,
+			bool keep)
 {
 	struct rmap_owner owner = { .owner = map->ino.v, .is_attr_fork = which == FORK_ATTR, .skip_update = true };
 
@@ -39,6 +40,8 @@ static void drop_blocks(struct tx *tx, struct file_map *map, enum fork_which whi
 	else
 		rmap_unmap_deferred(tx, map->space, map->ino, which == FORK_ATTR, map->is_reflink, piece);
 
+	if (keep)
+		return;
 	if (which == FORK_DATA && map->is_reflink)
 		refcount_decrease_deferred(tx, map->space, piece);
 	else
@@ -56,7 +59,7 @@ static int check_block_count(const struct file_map *map, const struct extent *pi
 }
 
 static int unmap_real(struct tx *tx, struct file_map *map, enum fork_which which, const struct irec *rec,
-		      fileblk_t off, fileblk_t end)
+		      fileblk_t off, fileblk_t end, bool keep)
 {
 	struct extent piece = { off, end - off, fsblk_add(rec->ext.start, off - rec->ext.off), rec->ext.state };
 	struct edit edit;
@@ -75,12 +78,12 @@ static int unmap_real(struct tx *tx, struct file_map *map, enum fork_which which
 		atomic_fetch_sub(&map->delayed_blocks, piece.count);
 	else
 		map->block_count -= piece.count;
-	drop_blocks(tx, map, which, &piece);
+	drop_blocks(tx, map, which, &piece, keep);
 	return 0;
 }
 
-int map_unmap(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
-	      unsigned max_extents, uint64_t *left)
+static int unmap(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
+		 unsigned max_extents, bool keep, uint64_t *left)
 {
 	struct fork *fork = map_fork(map, which);
 	fileblk_t end = count > UINT64_MAX - off ? UINT64_MAX : off + count;
@@ -107,7 +110,7 @@ int map_unmap(struct tx *tx, struct file_map *map, enum fork_which which, filebl
 		if (rec.ext.state == EXTENT_DELAYED)
 			delay_remove(map, which, &rec, first, last);
 		else
-			err = unmap_real(tx, map, which, &rec, first, last);
+			err = unmap_real(tx, map, which, &rec, first, last, keep);
 		if (err)
 			return err;
 		end = first;
@@ -115,6 +118,19 @@ int map_unmap(struct tx *tx, struct file_map *map, enum fork_which which, filebl
 	}
 	*left = end - off;
 	return 0;
+}
+
+int map_unmap(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
+	      unsigned max_extents, uint64_t *left)
+{
+	return unmap(tx, map, which, off, count, max_extents, false, left);
+}
+
+int map_take_out(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
+		 unsigned max_extents, uint64_t *left)
+{
+	ensure(which != FORK_COW);
+	return unmap(tx, map, which, off, count, max_extents, true, left);
 }
 
 int map_insert_real(struct tx *tx, struct file_map *map, enum fork_which which, const struct extent *ext)

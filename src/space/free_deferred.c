@@ -8,6 +8,7 @@
  */
 #include <userxfs/base/error.h>
 #include <userxfs/base/memory.h>
+#include <userxfs/base/message.h>
 #include <userxfs/space/intent.h>
 
 #include "alloc_private.h"
@@ -138,4 +139,36 @@ void agfl_free_deferred(struct tx *tx, struct ag *ag, agblk_t agblk)
 				   .count = 1, .owner = rmap_owner_ag, .resv = AG_RESV_AGFL };
 
 	defer(tx, &defer_agfl_free, &f);
+}
+
+/* ---- after a crash ---- */
+
+/* Whose the blocks were is not in the log: whatever the reverse map still says of them goes. */
+static const struct rmap_owner any_owner = { .owner = XFS_RMAP_OWN_UNKNOWN };
+
+int space_recover_efi(struct tx *tx, struct space *space, struct log_item *efi)
+{
+	struct list items = LIST_INIT(items);
+
+	for (uint32_t i = 0; i < intent_entry_count(efi); i++) {
+		const struct xfs_extent *entry = intent_entry(efi, i);
+
+		if (!geometry_is_valid_extent(space->geo, (struct fsblk){ entry->ext_start }, entry->ext_len)) {
+			msg_error("the log promises to free blocks that do not exist; run xfs_repair");
+			return -EFSCORRUPTED;
+		}
+	}
+	for (uint32_t i = 0; i < intent_entry_count(efi); i++) {
+		const struct xfs_extent *entry = intent_entry(efi, i);
+		struct deferred_free *f = mem_alloc_zeroed_sure(sizeof(*f));
+
+		f->space = space;
+		f->start = (struct fsblk){ entry->ext_start };
+		f->count = entry->ext_len;
+		f->owner = any_owner;
+		f->resv = AG_RESV_NONE;
+		list_push_back(&items, &f->item.node);
+	}
+	tx_defer_recovered(tx, &defer_free, &items, efi);
+	return 0;
 }

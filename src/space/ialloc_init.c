@@ -112,9 +112,18 @@ static void init_inode(const struct geometry *geo, struct inum ino, uint32_t gen
 	dinode_seal(geo, dip);
 }
 
-static int init_cluster(struct tx *tx, const struct geometry *geo, agno_t agno, agblk_t agblk, uint32_t generation)
+void ialloc_encode_cluster(const struct geometry *geo, agno_t agno, agblk_t agblk, uint32_t generation, void *data)
 {
 	agino_t first = agblk_to_agino(geo, agblk);
+
+	memset(data, 0, geo->cluster_bytes);
+	for (uint32_t i = 0; i < geo->cluster_inodes; i++)
+		init_inode(geo, inum_make(geo, agno, first + i), generation,
+			   (void *)((char *)data + ((size_t)i << geo->inode_log)));
+}
+
+static int init_cluster(struct tx *tx, const struct geometry *geo, agno_t agno, agblk_t agblk, uint32_t generation)
+{
 	struct buffer *buf;
 	int err;
 
@@ -122,12 +131,7 @@ static int init_cluster(struct tx *tx, const struct geometry *geo, agno_t agno, 
 	if (err)
 		return err;
 	buf->type = &block_inode_cluster;
-	memset(buf->data, 0, buf->bytes);
-	for (uint32_t i = 0; i < geo->cluster_inodes; i++) {
-		void *inode = (char *)buf->data + ((size_t)i << geo->inode_log);
-
-		init_inode(geo, inum_make(geo, agno, first + i), generation, inode);
-	}
+	ialloc_encode_cluster(geo, agno, agblk, generation, buf->data);
 	atomic_fetch_or(&buf->flags, BUFFER_VALID);
 	tx_buffer_set_inodes(tx, buf, true);
 	tx_buffer_set_ordered(tx, buf);

@@ -20,5 +20,8 @@ bool ialloc_is_at_limit(struct space *space);
 /* Writes @blocks blocks of fresh, free inodes and logs that as one operation.  (ialloc_init.c) */
 int ialloc_init_inodes(struct tx *tx, struct ag *ag, agblk_t agblk, uint32_t blocks, uint32_t inode_count);
 
+/* The bytes of a cluster of them: @data has geo->cluster_bytes. */
+void ialloc_encode_cluster(const struct geometry *geo, agno_t agno, agblk_t agblk, uint32_t generation, void *data);
+
 /* Changes the counts in the AGI and what mirrors them. */
 void ialloc_count(struct tx *tx, struct ag *ag, struct buffer *agi, int32_t inodes, int32_t free_inodes);

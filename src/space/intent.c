@@ -167,13 +167,13 @@ const struct intent_type intent_bui = {
 	.entry_bytes = sizeof(struct xfs_map_extent),
 };
 
-static struct intent *intent_new(struct tx *tx, const struct intent_type *type, const struct log_item_ops *ops,
+static struct intent *intent_new(struct log *log, const struct intent_type *type, const struct log_item_ops *ops,
 				 uint32_t entries)
 {
 	uint32_t bytes = sizeof(struct intent_head) + entries * type->entry_bytes;
 	struct intent *intent = mem_alloc_zeroed_sure(offsetof(struct intent, head) + bytes);
 
-	log_item_init(tx_log(tx), &intent->item, ops);
+	log_item_init(log, &intent->item, ops);
 	intent->type = type;
 	intent->bytes = bytes;
 	intent->head.type = ops->type;
@@ -184,7 +184,7 @@ static struct intent *intent_new(struct tx *tx, const struct intent_type *type, 
 
 struct log_item *intent_create(struct tx *tx, const struct intent_type *type, uint32_t count)
 {
-	struct intent *intent = intent_new(tx, type, &type->intent_ops, count);
+	struct intent *intent = intent_new(tx_log(tx), type, &type->intent_ops, count);
 
 	ensure(count > 0);
 	intent->head.id = (uintptr_t)intent;
@@ -207,7 +207,7 @@ struct log_item *intent_create_done(struct tx *tx, struct log_item *item)
 	struct intent *intent = intent_of(item);
 	const struct intent_type *type = intent->type;
 	uint32_t entries = type->done_repeats_entries ? intent->head.entry_count : 0;
-	struct intent *done = intent_new(tx, type, &type->done_ops, entries);
+	struct intent *done = intent_new(tx_log(tx), type, &type->done_ops, entries);
 
 	done->intent = intent;
 	done->head.id = intent->head.id;
@@ -220,4 +220,87 @@ struct log_item *intent_create_done(struct tx *tx, struct log_item *item)
 void intent_abort(struct log_item *item)
 {
 	intent_put(intent_of(item));
+}
+
+/* ---- after a crash ---- */
+
+static const struct intent_type *type_of(uint16_t log_type)
+{
+	static const struct intent_type *const types[] = { &intent_efi, &intent_rui, &intent_cui, &intent_bui };
+
+	for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (types[i]->intent_ops.type == log_type || types[i]->done_ops.type == log_type)
+			return types[i];
+	}
+	return NULL;
+}
+
+/* Extents of EFIs and EFDs of 32-bit machines are not padded. */
+#define PACKED_EXTENT_BYTES 12
+
+static const char *check_intent(const struct geometry *geo, const struct recovery_item *item)
+{
+	const struct intent_type *type = type_of(item->type);
+	const struct recovery_region *region = &item->regions[0];
+	struct intent_head head;
+	uint64_t room;
+
+	(void)geo;
+	if (item->region_count != 1 || region->bytes < sizeof(head))
+		return "is of a wrong length";
+	memcpy(&head, region->data, sizeof(head));
+	room = region->bytes - sizeof(head);
+	if (item->type != type->intent_ops.type)
+		return NULL;
+	if (!head.entry_count)
+		return "promises nothing";
+	if (room == (uint64_t)head.entry_count * type->entry_bytes ||
+	    (type == &intent_efi && room == (uint64_t)head.entry_count * PACKED_EXTENT_BYTES))
+		return NULL;
+	return "has another number of entries than it says";
+}
+
+#define INTENT_RECOVERY(name_, type_, kind_) \
+	{ .name = (name_), .type = (type_), .kind = (kind_), .order = RECOVERY_NORMAL, .check = check_intent }
+
+const struct recovery_item_type efi_recovery_type = INTENT_RECOVERY("efi", XFS_LI_EFI, RECOVERY_INTENT);
+const struct recovery_item_type efd_recovery_type = INTENT_RECOVERY("efd", XFS_LI_EFD, RECOVERY_DONE);
+const struct recovery_item_type rui_recovery_type = INTENT_RECOVERY("rui", XFS_LI_RUI, RECOVERY_INTENT);
+const struct recovery_item_type rud_recovery_type = INTENT_RECOVERY("rud", XFS_LI_RUD, RECOVERY_DONE);
+const struct recovery_item_type cui_recovery_type = INTENT_RECOVERY("cui", XFS_LI_CUI, RECOVERY_INTENT);
+const struct recovery_item_type cud_recovery_type = INTENT_RECOVERY("cud", XFS_LI_CUD, RECOVERY_DONE);
+const struct recovery_item_type bui_recovery_type = INTENT_RECOVERY("bui", XFS_LI_BUI, RECOVERY_INTENT);
+const struct recovery_item_type bud_recovery_type = INTENT_RECOVERY("bud", XFS_LI_BUD, RECOVERY_DONE);
+
+static void copy_entries(struct intent *intent, const struct recovered_intent *from)
+{
+	const char *entries = (const char *)from->data + sizeof(struct intent_head);
+	uint32_t count = intent->head.entry_count, bytes = intent->type->entry_bytes;
+	bool is_packed = from->bytes - sizeof(struct intent_head) != (uint64_t)count * bytes;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t step = is_packed ? PACKED_EXTENT_BYTES : bytes;
+
+		memcpy((char *)(&intent->head + 1) + (size_t)i * bytes, entries + (size_t)i * step, step);
+	}
+}
+
+struct log_item *intent_adopt(struct log *log, const struct recovered_intent *from)
+{
+	const struct intent_type *type = type_of(from->type);
+	struct intent_head head;
+	struct intent *intent;
+
+	memcpy(&head, from->data, sizeof(head));
+	intent = intent_new(log, type, &type->intent_ops, head.entry_count);
+	intent->head.id = from->id;
+	copy_entries(intent, from);
+	atomic_init(&intent->refs, 1);
+	log_item_recovered(&intent->item, from->lsn);
+	return &intent->item;
+}
+
+uint32_t intent_entry_count(struct log_item *item)
+{
+	return intent_of(item)->head.entry_count;
 }

@@ -9,6 +9,7 @@
 #include <userxfs/base/error.h>
 #include <userxfs/base/list.h>
 #include <userxfs/base/memory.h>
+#include <userxfs/base/message.h>
 #include <userxfs/space/intent.h>
 #include <userxfs/space/rmap.h>
 
@@ -206,4 +207,38 @@ void refcount_free_cow_deferred(struct tx *tx, struct space *space, struct fsblk
 		return;
 	rmap_free_cow_deferred(tx, space, start, count);
 	defer(tx, space, REFCOUNT_FREE_COW, start, count);
+}
+
+/* ---- after a crash ---- */
+
+static bool entry_is_valid(const struct geometry *geo, const struct xfs_phys_extent *entry)
+{
+	if (entry->pe_flags < REFCOUNT_INCREASE || entry->pe_flags > REFCOUNT_FREE_COW)
+		return false;
+	return geometry_is_valid_extent(geo, (struct fsblk){ entry->pe_startblock }, entry->pe_len);
+}
+
+int space_recover_cui(struct tx *tx, struct space *space, struct log_item *cui)
+{
+	const struct geometry *geo = space_geometry(space);
+	struct list items = LIST_INIT(items);
+
+	for (uint32_t i = 0; i < intent_entry_count(cui); i++) {
+		if (!geo->has_reflink || !entry_is_valid(geo, intent_entry(cui, i))) {
+			msg_error("the log promises an impossible change of reference counts; run xfs_repair");
+			return -EFSCORRUPTED;
+		}
+	}
+	for (uint32_t i = 0; i < intent_entry_count(cui); i++) {
+		const struct xfs_phys_extent *entry = intent_entry(cui, i);
+		struct refcount_work *work = mem_alloc_zeroed_sure(sizeof(*work));
+
+		work->space = space;
+		work->how = (enum refcount_how)entry->pe_flags;
+		work->start = (struct fsblk){ entry->pe_startblock };
+		work->count = entry->pe_len;
+		list_push_back(&items, &work->defer.node);
+	}
+	tx_defer_recovered(tx, &refcount_defer_type, &items, cui);
+	return 0;
 }

@@ -9,6 +9,7 @@
 #include <userxfs/base/error.h>
 #include <userxfs/base/list.h>
 #include <userxfs/base/memory.h>
+#include <userxfs/base/message.h>
 #include <userxfs/space/intent.h>
 
 #include "rmapbt.h"
@@ -242,4 +243,50 @@ void rmap_alloc_cow_deferred(struct tx *tx, struct space *space, struct fsblk st
 void rmap_free_cow_deferred(struct tx *tx, struct space *space, struct fsblk start, uint32_t count)
 {
 	defer_cow(tx, space, XFS_RMAP_EXTENT_FREE, start, count);
+}
+
+/* ---- after a crash ---- */
+
+static bool entry_is_valid(const struct geometry *geo, const struct xfs_map_extent *entry)
+{
+	uint32_t how = entry->me_flags & XFS_RMAP_EXTENT_TYPE_MASK;
+	uint32_t known = XFS_RMAP_EXTENT_TYPE_MASK | XFS_RMAP_EXTENT_ATTR_FORK | XFS_RMAP_EXTENT_UNWRITTEN;
+	bool is_own_cow = entry->me_owner == (uint64_t)XFS_RMAP_OWN_COW;
+
+	if (entry->me_flags & ~known || how < XFS_RMAP_EXTENT_MAP || how > XFS_RMAP_EXTENT_FREE)
+		return false;
+	if (!is_own_cow && !geometry_is_valid_inum(geo, (struct inum){ entry->me_owner }))
+		return false;
+	return geometry_is_valid_extent(geo, (struct fsblk){ entry->me_startblock }, entry->me_len);
+}
+
+int space_recover_rui(struct tx *tx, struct space *space, struct log_item *rui)
+{
+	const struct geometry *geo = space_geometry(space);
+	struct list items = LIST_INIT(items);
+
+	for (uint32_t i = 0; i < intent_entry_count(rui); i++) {
+		if (!geo->has_rmapbt || !entry_is_valid(geo, intent_entry(rui, i))) {
+			msg_error("the log promises an impossible change of the reverse map; run xfs_repair");
+			return -EFSCORRUPTED;
+		}
+	}
+	for (uint32_t i = 0; i < intent_entry_count(rui); i++) {
+		const struct xfs_map_extent *entry = intent_entry(rui, i);
+		struct rmap_work *work = mem_alloc_zeroed_sure(sizeof(*work));
+
+		work->space = space;
+		work->how = entry->me_flags & XFS_RMAP_EXTENT_TYPE_MASK;
+		work->owner = entry->me_owner;
+		work->is_attr_fork = entry->me_flags & XFS_RMAP_EXTENT_ATTR_FORK;
+		work->ext = (struct extent){
+			.off = entry->me_startoff,
+			.count = entry->me_len,
+			.start = { entry->me_startblock },
+			.state = entry->me_flags & XFS_RMAP_EXTENT_UNWRITTEN ? EXTENT_UNWRITTEN : EXTENT_WRITTEN,
+		};
+		list_push_back(&items, &work->defer.node);
+	}
+	tx_defer_recovered(tx, &rmap_defer_type, &items, rui);
+	return 0;
 }

@@ -183,6 +183,10 @@ uint64_t map_write_blocks(const struct file_map *map, uint64_t count);
  */
 int map_unmap(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
 	      unsigned max_extents, uint64_t *left);
+/* The same, but real blocks are neither freed nor dropped from their sharers: something else does that (XFS:
+ * XFS_BMAPI_REMAP). */
+int map_take_out(struct tx *tx, struct file_map *map, enum fork_which which, fileblk_t off, uint64_t count,
+		 unsigned max_extents, uint64_t *left);
 /* Maps real blocks that something else allocated (reflink, CoW completion) into a hole of the data or attr fork. */
 int map_insert_real(struct tx *tx, struct file_map *map, enum fork_which which, const struct extent *ext);
 /* Takes real blocks out of the CoW fork without freeing them: they have been mapped elsewhere. */

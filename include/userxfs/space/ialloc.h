@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <userxfs/log/recovery.h>
 #include <userxfs/log/tx.h>
 #include <userxfs/space/space.h>
 
@@ -52,3 +53,6 @@ int ialloc_walk(struct space *space, agno_t agno, agino_t from,
 int ialloc_count_blocks(struct ag *ag, struct buffer *agi, uint32_t *inobt_blocks, uint32_t *finobt_blocks);
 /* Worst size of the finobt of @ag: what must be reserved. */
 uint32_t finobt_max_blocks(const struct geometry *geo, const struct ag *ag);
+
+/* Log recovery: makes new inodes again. */
+extern const struct recovery_item_type icreate_recovery_type;

@@ -13,7 +13,9 @@
 
 #include <userxfs/format/ondisk.h>
 #include <userxfs/log/item.h>
+#include <userxfs/log/recovery.h>
 #include <userxfs/log/tx.h>
+#include <userxfs/space/space.h>
 
 #define INTENT_MAX_ITEMS 16	/* per intent (XFS: XFS_*_MAX_FAST_EXTENTS); BUI: 1 */
 
@@ -30,3 +32,20 @@ void *intent_entry(struct log_item *intent, uint32_t index);
 struct log_item *intent_create_done(struct tx *tx, struct log_item *intent);
 /* No done item will come (defer_type.abort_intent). */
 void intent_abort(struct log_item *intent);
+
+/* ---- after a crash ---- */
+
+extern const struct recovery_item_type efi_recovery_type, efd_recovery_type, rui_recovery_type, rud_recovery_type,
+	cui_recovery_type, cud_recovery_type, bui_recovery_type, bud_recovery_type;
+
+/* The same intent in memory, in the tail list, with the work's reference alone. */
+struct log_item *intent_adopt(struct log *log, const struct recovered_intent *from);
+uint32_t intent_entry_count(struct log_item *intent);
+
+/*
+ * Queues what an adopted EFI, RUI or CUI promises in @tx (tx_defer_recovered()).  -EFSCORRUPTED, with a log line and
+ * nothing queued: it cannot be meant.
+ */
+int space_recover_efi(struct tx *tx, struct space *space, struct log_item *efi);
+int space_recover_rui(struct tx *tx, struct space *space, struct log_item *rui);
+int space_recover_cui(struct tx *tx, struct space *space, struct log_item *cui);

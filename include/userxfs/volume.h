@@ -48,12 +48,25 @@ struct volume {
 	struct volume_threads *threads;	/* src/volume/threads.c */
 };
 
+/* What recovery found in a dirty log. */
+struct volume_recovery_report {
+	bool was_dirty;
+	struct recovery_report log;
+	uint64_t orphans;		/* unlinked inodes that were freed */
+};
+
 /*
- * Opens and mounts.  Every failure has written one log line with the cause and the next step.
- * -EINVAL: not an XFS volume this program can mount; -EBUSY: in use; -EUCLEAN: dirty log or corrupt; -ENODEV,
- * -EACCES, ...
+ * Opens and mounts.  A dirty log is replayed first; read-only, in memory alone.  Every failure has written one log
+ * line with the cause and the next step.
+ * -EINVAL: not an XFS volume this program can mount; -EBUSY: in use; -EUCLEAN: a log that cannot be replayed, or
+ * corrupt; -ENODEV, -EACCES, ...
  */
 int volume_mount(const struct volume_options *options, struct volume **out);
+
+/*
+ * Only replays the log, if it is dirty.  Fails like volume_mount(); -EUCLEAN: the log could not be replayed.
+ */
+int volume_recover(const struct volume_options *options, struct volume_recovery_report *report);
 
 /*
  * Flushes everything, inactivates, writes the unmount record, closes.  @forget: nobody holds references any more

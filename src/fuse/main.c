@@ -5,6 +5,9 @@
  * The process forks first; the child opens the volume, mounts and waits for the kernel's INIT, then tells the parent
  * through a pipe, which exits 0.  So every error reaches the shell, and a mount that has returned works.
  * Exit status: 0; 1 usage; 32 the mount failed (mount(8)'s code).
+ *
+ * With --recover it only replays the log, in the foreground.  Exit status as fsck(8)'s: 0 the log was clean; 1 it was
+ * replayed; 4 it could not be; 8 the volume could not be opened; 16 usage.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +29,14 @@
 
 #define EXIT_USAGE 1
 #define EXIT_MOUNT 32
+
+enum {
+	RECOVERY_CLEAN = 0,
+	RECOVERY_DONE_NOW = 1,
+	RECOVERY_IMPOSSIBLE = 4,
+	RECOVERY_FAILED = 8,
+	RECOVERY_USAGE = 16,
+};
 
 static void syslog_sink(void *context, enum message_level level, const char *line)
 {
@@ -75,6 +86,30 @@ static int remount(const struct command *cmd)
 	execlp("mount", "mount", "-i", "-o", cmd->remount_options, cmd->mountpoint, (char *)NULL);
 	msg_error("cannot run mount(8): %s", strerror(errno));
 	return EXIT_MOUNT;
+}
+
+/* ---- recovery without a mount ---- */
+
+static int recover(const struct command *cmd)
+{
+	struct volume_recovery_report report;
+	int err = volume_recover(&cmd->volume, &report);
+
+	if (err == -EUCLEAN || (err && report.was_dirty))
+		return RECOVERY_IMPOSSIBLE;
+	if (err)
+		return RECOVERY_FAILED;
+	if (!report.was_dirty) {
+		printf("%s: the log is clean\n", cmd->device);
+		return RECOVERY_CLEAN;
+	}
+	printf("%s: replayed %llu transactions: %llu buffers, %llu inodes; finished %llu intents, freed %llu "
+	       "unlinked inodes%s\n",
+	       cmd->device, (unsigned long long)report.log.transactions, (unsigned long long)report.log.buffers,
+	       (unsigned long long)report.log.inodes, (unsigned long long)report.log.intents,
+	       (unsigned long long)report.orphans,
+	       cmd->volume.read_only ? "; in memory only, nothing was written" : "");
+	return RECOVERY_DONE_NOW;
 }
 
 /* ---- the daemon ---- */
@@ -182,7 +217,7 @@ int main(int argc, char **argv)
 	pid_t child;
 
 	if (command_parse(&cmd, argc, argv))
-		return EXIT_USAGE;
+		return cmd.is_recovery ? RECOVERY_USAGE : EXIT_USAGE;
 	if (cmd.show_help || cmd.show_version) {
 		if (cmd.show_version)
 			puts("userxfs " USERXFS_VERSION);
@@ -194,6 +229,8 @@ int main(int argc, char **argv)
 		message_set_level(MESSAGE_DEBUG);
 	if (cmd.is_remount)
 		return remount(&cmd);
+	if (cmd.is_recovery)
+		return recover(&cmd);
 	if (resolve_paths(&cmd))
 		return EXIT_MOUNT;
 	if (cmd.foreground)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The command line: userxfs [-f] [-d] [-o OPTIONS] DEVICE MOUNTPOINT, and what mount(8) passes to a helper
- * (SOURCE MOUNTPOINT -o OPTIONS -n -s -v -t TYPE).
+ * The command line: userxfs [-f] [-d] [-o OPTIONS] DEVICE MOUNTPOINT, userxfs --recover [-o OPTIONS] DEVICE, and
+ * what mount(8) passes to a helper (SOURCE MOUNTPOINT -o OPTIONS -n -s -v -t TYPE).
  */
 #include "options.h"
 
@@ -295,6 +295,8 @@ static int set_dashed(struct command *cmd, int argc, char **argv, int *i)
 		cmd->debug = true;
 	} else if (!strcmp(word, "-r") || !strcmp(word, "--read-only")) {
 		cmd->volume.read_only = true;
+	} else if (!strcmp(word, "--recover")) {
+		cmd->is_recovery = true;
 	} else if (!strcmp(word, "-n") || !strcmp(word, "-s") || !strcmp(word, "-v") || !strcmp(word, "-w")) {
 		/* of mount(8) */
 	} else if ((!strcmp(word, "-o") || !strcmp(word, "-t")) && *i + 1 < argc) {
@@ -318,28 +320,36 @@ int command_parse(struct command *cmd, int argc, char **argv)
 		err = argv[i][0] == '-' && argv[i][1] ? set_dashed(cmd, argc, argv, &i) : set_argument(cmd, argv[i]);
 	if (err || cmd->show_help || cmd->show_version)
 		return err;
+	cmd->volume.device = cmd->device;
+	if (cmd->is_recovery) {
+		if (cmd->device[0] && !cmd->mountpoint[0] && !cmd->volume.no_recovery)
+			return 0;
+		msg_error("--recover needs one image or device and no mountpoint; see userxfs --help");
+		return -EINVAL;
+	}
 	if (!cmd->device[0] || !cmd->mountpoint[0]) {
 		msg_error("%s missing: userxfs IMAGE|DEVICE MOUNTPOINT; see userxfs --help",
 			  cmd->device[0] ? "the mountpoint is" : "image and mountpoint are");
 		return -EINVAL;
 	}
-	cmd->volume.device = cmd->device;
 	return 0;
 }
 
 void command_usage(void)
 {
 	puts("usage: userxfs [-f] [-d] [-o OPTION[,OPTION...]] IMAGE|DEVICE MOUNTPOINT\n"
+	     "       userxfs --recover [-o OPTION[,OPTION...]] IMAGE|DEVICE\n"
 	     "\n"
 	     "Mounts an XFS volume read-write in this process.\n"
 	     "\n"
 	     "  -f, --foreground     stay in the foreground, log to stderr\n"
 	     "  -d, --debug          more log lines\n"
 	     "  -r, --read-only      same as -o ro\n"
+	     "      --recover        replay the log if it is dirty, do not mount; exit status as fsck(8)\n"
 	     "  -V, --version\n"
 	     "\n"
 	     "Options:\n"
-	     "  ro                   read-only; norecovery: with a log that is not clean, as it is\n"
+	     "  ro                   read-only (a dirty log is replayed in memory); norecovery: as it is\n"
 	     "  offset=BYTES         where the volume starts in the image\n"
 	     "  logdev=DEVICE        external log\n"
 	     "  cache_size=SIZE      memory for file data (default: a quarter of RAM, at most 4g)\n"

@@ -13,6 +13,7 @@ struct command {
 	char device[4096], mountpoint[4096], log_device[4096];
 	bool foreground, debug;
 	bool is_remount;
+	bool is_recovery;		/* --recover: no mount */
 	bool show_help, show_version;
 	char remount_options[2048];
 };

@@ -2,7 +2,7 @@
 /*
  * Mounting and unmounting (XFS: xfs_mountfs, xfs_unmountfs).
  *
- * Mount, happy path: open and lock the device; superblock; log head (must be clean, or -o ro,norecovery); counters;
+ * Mount, happy path: open and lock the device; superblock; log head, and recovery when the log is dirty; counters;
  * journal; per-AG reservations; inode cache; page cache; root inode; threads.  Every step that fails undoes the ones
  * before it in reverse order.
  *
@@ -20,8 +20,8 @@
 #include <userxfs/volume.h>
 
 #include "threads.h"
+#include "volume_private.h"
 
-#define SUPERBLOCK_READ_BYTES 32768u /* the largest sector */
 #define CACHE_LIMIT_BYTES (4ull << 30)
 #define UNUSED_INODES 65536u
 
@@ -32,8 +32,7 @@ static uint64_t default_cache_bytes(void)
 	return min_u64(ram / 4, CACHE_LIMIT_BYTES);
 }
 
-/* Reads and judges the superblock; *sb is what was read. */
-static int read_superblock(struct volume *vol, uint8_t *sb, size_t bytes)
+int volume_read_superblock(struct volume *vol, uint8_t *sb, size_t bytes)
 {
 	enum geometry_verdict verdict;
 	char why[256];
@@ -88,7 +87,9 @@ static int open_log_device(struct volume *vol, uint64_t *log_off)
 	return device_open(vol->options.log_device, &options, &vol->log_dev);
 }
 
-static int check_log(struct volume *vol, uint64_t log_off, struct log_head *head)
+/* A dirty log is replayed; *head is that of a clean one afterwards.  @sb gets what the superblock is then. */
+static int check_log(struct volume *vol, uint64_t log_off, struct log_head *head, uint8_t *sb,
+		     struct volume_recovery_report *report)
 {
 	int err;
 
@@ -97,15 +98,15 @@ static int check_log(struct volume *vol, uint64_t log_off, struct log_head *head
 		return 0;
 	}
 	err = log_find_head(vol->log_dev, log_off, &vol->geo, head);
-	if (err)
+	if (err || head->state == LOG_CLEAN)
 		return err;
-	if (head->state == LOG_CLEAN)
-		return 0;
-	msg_error("%s: the log holds changes that are not replayed yet (the volume was not unmounted); "
-		  "let the kernel replay them (mount -t xfs, umount) and mount again, or look at the volume as it is "
-		  "with -o ro,norecovery",
-		  vol->options.device);
-	return -EUCLEAN;
+	err = volume_replay(vol, log_off, head, sb, report);
+	if (!err)
+		err = volume_read_superblock(vol, sb, SUPERBLOCK_READ_BYTES);
+	if (!err)
+		err = log_find_head(vol->log_dev, log_off, &vol->geo, head);
+	ensure(err || head->state == LOG_CLEAN);
+	return err;
 }
 
 static bool clear_quota_flags(struct xfs_dsb *sb, void *context)
@@ -124,7 +125,7 @@ static bool clear_quota_flags(struct xfs_dsb *sb, void *context)
  * Quotas are not kept up to date here: the kernel must count them anew before it enforces them again
  * (XFS: xfs_mount_reset_sbqflags).
  */
-static int reset_quota_flags(struct volume *vol)
+int volume_reset_quota_flags(struct volume *vol)
 {
 	if (!vol->geo.has_quota)
 		return 0;
@@ -209,7 +210,7 @@ static int start_rooms(struct volume *vol, const struct xfs_dsb *sb, uint64_t lo
 	if (!vol->is_read_only) {
 		err = space_start(vol->space, vol->log);
 		if (!err)
-			err = reset_quota_flags(vol);
+			err = volume_reset_quota_flags(vol);
 		if (err)
 			return err;
 	}
@@ -262,14 +263,47 @@ static void free_rooms(struct volume *vol)
 	mem_free(vol);
 }
 
+/* Opens the devices and brings the log into a state to start from. */
+static int open_volume(struct volume *vol, uint8_t *sb, uint64_t *log_off, struct log_head *head,
+		       struct volume_recovery_report *report)
+{
+	struct device_options options = {
+		.engine = vol->options.engine,
+		.buffered = vol->options.buffered,
+		.off_bytes = vol->options.off_bytes,
+		.read_only = vol->options.read_only,
+	};
+	int err = device_open(vol->options.device, &options, &vol->dev);
+
+	if (!err)
+		err = volume_read_superblock(vol, sb, SUPERBLOCK_READ_BYTES);
+	if (!err)
+		err = open_log_device(vol, log_off);
+	if (!err)
+		err = check_log(vol, *log_off, head, sb, report);
+	return err;
+}
+
+/* -ENOMEM: nothing was made. */
+static int volume_new(const struct volume_options *options, struct volume **out, uint8_t **sb)
+{
+	struct volume *vol = mem_alloc_zeroed(sizeof(*vol));
+
+	*sb = mem_alloc_aligned(4096, SUPERBLOCK_READ_BYTES);
+	if (!vol || !*sb) {
+		mem_free(vol);
+		mem_free(*sb);
+		return -ENOMEM;
+	}
+	vol->options = *options;
+	vol->is_read_only = options->read_only;
+	*out = vol;
+	return 0;
+}
+
 int volume_mount(const struct volume_options *options, struct volume **out)
 {
-	struct device_options dev_options = {
-		.engine = options->engine,
-		.buffered = options->buffered,
-		.off_bytes = options->off_bytes,
-		.read_only = options->read_only,
-	};
+	struct volume_recovery_report report = { .was_dirty = false };
 	uint64_t log_off = 0;
 	struct log_head head;
 	struct volume *vol;
@@ -280,29 +314,12 @@ int volume_mount(const struct volume_options *options, struct volume **out)
 		msg_error("norecovery works only together with ro: add ro, or leave norecovery out");
 		return -EINVAL;
 	}
-	vol = mem_alloc_zeroed(sizeof(*vol));
-	sb = mem_alloc_aligned(4096, SUPERBLOCK_READ_BYTES);
-	if (!vol || !sb) {
-		mem_free(vol);
-		mem_free(sb);
-		return -ENOMEM;
-	}
-	vol->options = *options;
-	vol->is_read_only = options->read_only;
-	err = device_open(options->device, &dev_options, &vol->dev);
+	err = volume_new(options, &vol, &sb);
 	if (err)
-		goto fail;
-	err = read_superblock(vol, sb, SUPERBLOCK_READ_BYTES);
-	if (err)
-		goto fail;
-	if (!options->without_threads) {
+		return err;
+	err = open_volume(vol, sb, &log_off, &head, &report);
+	if (!err && !options->without_threads)
 		err = volume_threads_start_device(vol);
-		if (err)
-			goto fail;
-	}
-	err = open_log_device(vol, &log_off);
-	if (!err)
-		err = check_log(vol, log_off, &head);
 	if (!err)
 		err = buffer_cache_create(vol->dev, &vol->geo, 256u << 20, &vol->buffers);
 	if (!err)
@@ -313,16 +330,31 @@ int volume_mount(const struct volume_options *options, struct volume **out)
 		err = read_root(vol);
 	if (!err && !options->without_threads)
 		err = volume_threads_start(vol);
-	if (err)
-		goto fail;
 	mem_free(sb);
+	if (err) {
+		if (vol->log)
+			log_shutdown(vol->log, SHUTDOWN_FORCED, "mount failed");
+		free_rooms(vol);
+		return err;
+	}
 	*out = vol;
 	return 0;
+}
 
-fail:
+int volume_recover(const struct volume_options *options, struct volume_recovery_report *report)
+{
+	uint64_t log_off = 0;
+	struct log_head head;
+	struct volume *vol;
+	uint8_t *sb;
+	int err;
+
+	*report = (struct volume_recovery_report){ .was_dirty = false };
+	err = volume_new(options, &vol, &sb);
+	if (err)
+		return err;
+	err = open_volume(vol, sb, &log_off, &head, report);
 	mem_free(sb);
-	if (vol->log)
-		log_shutdown(vol->log, SHUTDOWN_FORCED, "mount failed");
 	free_rooms(vol);
 	return err;
 }
@@ -393,7 +425,7 @@ static int settle(struct volume *vol)
 	return ret ? ret : err;
 }
 
-static int leave_clean_log(struct volume *vol)
+int volume_leave_clean_log(struct volume *vol)
 {
 	int err;
 
@@ -420,7 +452,7 @@ int volume_unmount(struct volume *vol, bool forget)
 	if (!vol->is_read_only) {
 		ret = settle(vol);
 		if (!log_is_shutdown(vol->log))
-			err = leave_clean_log(vol);
+			err = volume_leave_clean_log(vol);
 		if (err)
 			msg_error("%s: unmounting failed: %s; the log holds what is missing, mount the volume again "
 				  "to replay it",

@@ -97,15 +97,14 @@ documents)
 	options="-m rmapbt=1"
 	;;
 many)
-	each=12000 enough=21000
-	is_sanitized && each=1500 enough=3000
+	each=12000 enough=21000 at_least=20000
+	is_sanitized && each=1500 enough=3000 at_least=2000
 	for tree in /usr/share /usr/lib /usr/include; do
 		pick "$tree" $each
 		[ "$(find "$work/source" | wc -l)" -lt $enough ] || break
 	done
 	size=3g
 	options="-b size=1024"
-	at_least=20000
 	;;
 esac
 [ "$(find "$work/source" | wc -l)" -ge $at_least ] || skip "needs $at_least files in /usr to copy"

@@ -6,6 +6,7 @@
 #
 # parts: flushed unflushed open busy killed readonly
 # not-under: asan flushed unflushed open killed
+# not-under: release busy readonly
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kernel_xfs
 need_command xfs_io losetup

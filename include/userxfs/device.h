@@ -88,6 +88,7 @@ struct device_ops {
 /* Embedded as first member by engines and wrappers. */
 struct device {
 	const struct device_ops *ops;	/* [I] */
+	struct queue *queue;		/* [I] of an engine that has one (src/device/queue.h) */
 	uint64_t size_bytes;		/* [I] */
 	uint32_t alignment_bytes;	/* [I] of offset, length and memory: power of two */
 	bool is_read_only;		/* [I] */

@@ -19,21 +19,6 @@ static struct memory_engine *memory_engine(struct device *dev)
 	return container_of(dev, struct memory_engine, dev);
 }
 
-static void memory_submit(struct device *dev, struct device_request *req)
-{
-	queue_submit(&memory_engine(dev)->queue, req);
-}
-
-static void memory_collect(struct device *dev, bool wait, struct list *out)
-{
-	queue_collect(&memory_engine(dev)->queue, wait, out);
-}
-
-static void memory_wake(struct device *dev)
-{
-	queue_wake(&memory_engine(dev)->queue);
-}
-
 static void copy(struct device_request *req, char *bytes)
 {
 	for (int i = 0; i < req->iov_count; i++) {
@@ -69,9 +54,9 @@ static void memory_close(struct device *dev)
 
 static const struct device_ops memory_ops = {
 	.name = "memory",
-	.submit = memory_submit,
-	.collect = memory_collect,
-	.wake = memory_wake,
+	.submit = queue_submit,
+	.collect = queue_collect,
+	.wake = queue_wake,
 	.finish = memory_perform,
 	.perform = memory_perform,
 	.close = memory_close,
@@ -92,7 +77,7 @@ int device_create_memory(uint64_t size_bytes, struct device **out)
 	engine->dev.alignment_bytes = 1;
 	engine->dev.can_discard = true;
 	device_init(&engine->dev, &memory_ops);
-	queue_init(&engine->queue);
+	queue_init(&engine->queue, &engine->dev);
 	*out = &engine->dev;
 	return 0;
 }

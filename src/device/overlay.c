@@ -40,21 +40,6 @@ static struct overlay *overlay(struct device *dev)
 	return container_of(dev, struct overlay, dev);
 }
 
-static void overlay_submit(struct device *dev, struct device_request *req)
-{
-	queue_submit(&overlay(dev)->queue, req);
-}
-
-static void overlay_collect(struct device *dev, bool wait, struct list *out)
-{
-	queue_collect(&overlay(dev)->queue, wait, out);
-}
-
-static void overlay_wake(struct device *dev)
-{
-	queue_wake(&overlay(dev)->queue);
-}
-
 /* ---- pages ----------------------------------------------------------------------------------------------------- */
 
 static struct list *bucket_of(struct overlay *o, uint64_t index)
@@ -183,9 +168,9 @@ static void overlay_close(struct device *dev)
 
 static const struct device_ops overlay_ops = {
 	.name = "overlay",
-	.submit = overlay_submit,
-	.collect = overlay_collect,
-	.wake = overlay_wake,
+	.submit = queue_submit,
+	.collect = queue_collect,
+	.wake = queue_wake,
 	.finish = overlay_perform,
 	.perform = overlay_perform,
 	.drop_exclusive = overlay_drop_exclusive,
@@ -209,7 +194,7 @@ int device_create_overlay(struct device *base, struct device **out)
 	o->dev.size_bytes = base->size_bytes;
 	o->dev.alignment_bytes = base->alignment_bytes;
 	device_init(&o->dev, &overlay_ops);
-	queue_init(&o->queue);
+	queue_init(&o->queue, &o->dev);
 	mutex_init(&o->pages_lock, RANK_DEVICE, ORDER_OVERLAY, "overlay");
 	*out = &o->dev;
 	return 0;

@@ -5,12 +5,13 @@
 #include "internal.h"
 #include "queue.h"
 
-void queue_init(struct queue *q)
+void queue_init(struct queue *q, struct device *dev)
 {
 	mutex_init(&q->lock, RANK_DEVICE, ORDER_ENGINE, "device queue");
 	cond_init(&q->fill);
 	list_init(&q->requests);
 	q->is_woken = false;
+	dev->queue = q;
 }
 
 void queue_deinit(struct queue *q)
@@ -20,8 +21,10 @@ void queue_deinit(struct queue *q)
 	mutex_deinit(&q->lock);
 }
 
-void queue_submit(struct queue *q, struct device_request *req)
+void queue_submit(struct device *dev, struct device_request *req)
 {
+	struct queue *q = dev->queue;
+
 	req->needs_finish = true;
 	mutex_lock(&q->lock);
 	list_push_back(&q->requests, &req->node);
@@ -29,8 +32,10 @@ void queue_submit(struct queue *q, struct device_request *req)
 	mutex_unlock(&q->lock);
 }
 
-void queue_collect(struct queue *q, bool wait, struct list *out)
+void queue_collect(struct device *dev, bool wait, struct list *out)
 {
+	struct queue *q = dev->queue;
+
 	mutex_lock(&q->lock);
 	while (wait && list_is_empty(&q->requests) && !q->is_woken)
 		cond_wait(&q->fill, &q->lock);
@@ -40,8 +45,10 @@ void queue_collect(struct queue *q, bool wait, struct list *out)
 	mutex_unlock(&q->lock);
 }
 
-void queue_wake(struct queue *q)
+void queue_wake(struct device *dev)
 {
+	struct queue *q = dev->queue;
+
 	mutex_lock(&q->lock);
 	q->is_woken = true;
 	cond_signal(&q->fill);

@@ -13,9 +13,13 @@ struct queue {
 	bool is_woken;		/* the collector, or the next one, returns [lock] */
 };
 
-void queue_init(struct queue *q);
+/* It becomes @dev's queue. */
+void queue_init(struct queue *q, struct device *dev);
 void queue_deinit(struct queue *q);
-void queue_submit(struct queue *q, struct device_request *req);
+
+/* ---- for struct device_ops ---- */
+
+void queue_submit(struct device *dev, struct device_request *req);
 /* Takes one request, so that others are left for other threads. */
-void queue_collect(struct queue *q, bool wait, struct list *out);
-void queue_wake(struct queue *q);
+void queue_collect(struct device *dev, bool wait, struct list *out);
+void queue_wake(struct device *dev);

@@ -16,21 +16,6 @@ static struct sync_engine *sync_engine(struct device *dev)
 	return container_of(file_device(dev), struct sync_engine, file);
 }
 
-static void sync_submit(struct device *dev, struct device_request *req)
-{
-	queue_submit(&sync_engine(dev)->queue, req);
-}
-
-static void sync_collect(struct device *dev, bool wait, struct list *out)
-{
-	queue_collect(&sync_engine(dev)->queue, wait, out);
-}
-
-static void sync_wake(struct device *dev)
-{
-	queue_wake(&sync_engine(dev)->queue);
-}
-
 static void sync_close(struct device *dev)
 {
 	struct sync_engine *engine = sync_engine(dev);
@@ -42,9 +27,9 @@ static void sync_close(struct device *dev)
 
 static const struct device_ops sync_ops = {
 	.name = "sync",
-	.submit = sync_submit,
-	.collect = sync_collect,
-	.wake = sync_wake,
+	.submit = queue_submit,
+	.collect = queue_collect,
+	.wake = queue_wake,
 	.finish = file_perform,
 	.perform = file_perform,
 	.drop_exclusive = file_drop_exclusive,
@@ -59,7 +44,7 @@ int sync_engine_create(const struct file_device *file, struct device **out)
 		return -ENOMEM;
 	engine->file = *file;
 	device_init(&engine->file.dev, &sync_ops);
-	queue_init(&engine->queue);
+	queue_init(&engine->queue, &engine->file.dev);
 	*out = &engine->file.dev;
 	return 0;
 }

@@ -352,6 +352,7 @@ void command_usage(void)
 	     "  ro                   read-only (a dirty log is replayed in memory); norecovery: as it is\n"
 	     "  offset=BYTES         where the volume starts in the image\n"
 	     "  logdev=DEVICE        external log\n"
+	     "  image_io=HOW         direct (default) or buffered: past or through the page cache below the image\n"
 	     "  cache_size=SIZE      memory for file data (default: a quarter of RAM, at most 4g)\n"
 	     "  allocsize=SIZE       fixed speculative preallocation instead of XFS's dynamic one\n"
 	     "  io=uring|aio|sync    how the image is read and written (default: the best there is)\n"

@@ -66,20 +66,12 @@ static const struct recovery_region *fork_region(const struct recovery_item *ite
 
 /* ---- what must hold -------------------------------------------------------------------------------------------- */
 
-static size_t data_room(const struct geometry *geo, const struct xfs_log_dinode *core)
-{
-	size_t literal = geo->inode_bytes - sizeof(struct xfs_dinode);
-
-	return core->di_forkoff ? (size_t)core->di_forkoff << 3 : literal;
-}
-
 static size_t fork_room(const struct geometry *geo, const struct xfs_log_dinode *core, bool is_attr)
 {
-	size_t literal = geo->inode_bytes - sizeof(struct xfs_dinode);
+	size_t literal = geo->inode_bytes - sizeof(struct xfs_dinode), split = (size_t)core->di_forkoff << 3;
+	size_t data = split ? split : literal;
 
-	if (!is_attr)
-		return data_room(geo, core);
-	return core->di_forkoff ? literal - ((size_t)core->di_forkoff << 3) : 0;
+	return is_attr ? literal - data : data;
 }
 
 /* A root in the log: header, keys, pointers behind as many keys as there is room for. */
@@ -123,12 +115,10 @@ static const char *check_fork(const struct geometry *geo, const struct recovery_
 
 static const char *check_place(const struct geometry *geo, const struct xfs_inode_log_format *f)
 {
-	uint64_t units = blocks_to_bytes(geo, geo->blocks) >> SECTOR_UNIT_LOG;
-
 	if (!geometry_is_valid_inum(geo, (struct inum){ f->ilf_ino }))
 		return "is of an impossible inode";
-	if (f->ilf_len <= 0 || f->ilf_len > UNITS_MAX || f->ilf_blkno < 0 ||
-	    (uint64_t)f->ilf_blkno > units - (uint64_t)f->ilf_len)
+	if (f->ilf_len < 0 || f->ilf_len > UNITS_MAX ||
+	    !recovery_is_in_volume(geo, f->ilf_blkno, (uint64_t)f->ilf_len))
 		return "lies outside the volume";
 	if (f->ilf_boffset < 0 || (uint32_t)f->ilf_boffset % geo->inode_bytes ||
 	    (uint32_t)f->ilf_boffset + geo->inode_bytes > (uint32_t)f->ilf_len * SECTOR_UNIT_BYTES)
@@ -267,13 +257,6 @@ static void replay_fork(const struct geometry *geo, const struct recovery_item *
 		memcpy(area, region->data, region->bytes);
 }
 
-static bool is_newer(const struct xfs_dinode *dip, lsn_t lsn)
-{
-	uint64_t on_disk = be64_to_cpu(dip->di_lsn);
-
-	return on_disk != UINT64_MAX && on_disk > lsn;
-}
-
 static int replay_into(struct recovery *r, const struct recovery_item *item, const struct xfs_inode_log_format *f,
 		       lsn_t lsn, struct buffer *buf, struct xfs_dinode *dip)
 {
@@ -281,7 +264,7 @@ static int replay_into(struct recovery *r, const struct recovery_item *item, con
 	bool is_whole = dinode_crc_is_valid(geo, dip);
 	const char *why = NULL;
 
-	if (is_whole && is_newer(dip, lsn))
+	if (is_whole && recovery_lsn_is_newer(dip->di_lsn, lsn))
 		return 0;
 	replay_core(geo, item->regions[1].data, lsn, dip);
 	if (f->ilf_fields & XFS_ILOG_DEV)

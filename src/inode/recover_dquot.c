@@ -12,15 +12,13 @@
 static const char *check_dquot(const struct geometry *geo, const struct recovery_item *item)
 {
 	const struct xfs_dq_logformat *f = item->regions[0].data;
-	uint64_t units = blocks_to_bytes(geo, geo->blocks) >> SECTOR_UNIT_LOG;
-	uint32_t block_units = geo->block_bytes >> SECTOR_UNIT_LOG;
 
 	if (item->region_count != 2 || item->regions[0].bytes < sizeof(*f) ||
 	    item->regions[1].bytes < sizeof(struct xfs_disk_dquot) ||
 	    item->regions[1].bytes > offsetof(struct xfs_dqblk, dd_crc))
 		return "is of a wrong length";
 	/* The length is in filesystem blocks, the place in units of 512 bytes. */
-	if (f->qlf_len != 1 || f->qlf_blkno < 0 || (uint64_t)f->qlf_blkno > units - block_units)
+	if (f->qlf_len != 1 || !recovery_is_in_volume(geo, f->qlf_blkno, geo->block_bytes >> SECTOR_UNIT_LOG))
 		return "lies outside the volume";
 	if (f->qlf_boffset % sizeof(struct xfs_dqblk) ||
 	    f->qlf_boffset > geo->block_bytes - sizeof(struct xfs_dqblk))
@@ -35,7 +33,6 @@ static int replay_dquot(struct recovery *r, const struct recovery_item *item, ls
 	const struct geometry *geo = recovery_geometry(r);
 	struct xfs_dqblk *dq;
 	struct buffer *buf;
-	uint64_t on_disk;
 	int err;
 
 	if (recovery_is_quota_off(r, logged->d_type & XFS_DQTYPE_REC_MASK))
@@ -44,8 +41,7 @@ static int replay_dquot(struct recovery *r, const struct recovery_item *item, ls
 	if (err)
 		return err;
 	dq = (void *)((char *)buf->data + f->qlf_boffset);
-	on_disk = be64_to_cpu(dq->dd_lsn);
-	if (on_disk == UINT64_MAX || on_disk <= lsn || !crc32c_block_is_valid(dq, sizeof(*dq), XFS_DQUOT_CRC_OFF)) {
+	if (!recovery_lsn_is_newer(dq->dd_lsn, lsn) || !crc32c_block_is_valid(dq, sizeof(*dq), XFS_DQUOT_CRC_OFF)) {
 		memcpy(&dq->dd_diskdq, logged, item->regions[1].bytes);
 		dq->dd_lsn = cpu_to_be64(lsn);
 		recovery_dirty(r, buf, &block_dquot, 0);

@@ -187,14 +187,10 @@ static bool is_header(const void *block)
 /* NULL, or why nothing can be made of it. */
 static const char *header_verify(const struct scan *s, const struct xlog_rec_header *head)
 {
-	uint32_t size = be32_to_cpu(head->h_size), len = be32_to_cpu(head->h_len);
+	const char *why = record_header_verify(s->geo, head);
 
-	if (memcmp(&head->h_fs_uuid, s->geo->uuid, sizeof(s->geo->uuid)))
-		return "it belongs to another volume";
-	if (be32_to_cpu(head->h_version) != XLOG_VERSION_2)
-		return "unknown version";
-	if (len == 0 || len > RECORD_BYTES_MAX || len % BLOCK_BYTES || size > RECORD_BYTES_MAX)
-		return "bad size";
+	if (why)
+		return why;
 	if (lsn_block(be64_to_cpu(head->h_tail_lsn)) >= s->blocks)
 		return "its tail is out of bounds";
 	return NULL;
@@ -243,14 +239,11 @@ static int drop_partial_record(struct scan *s)
 	return 0;
 }
 
-/* mkfs.xfs leaves the checksum zero. */
 static bool has_good_crc(const struct scan *s, const struct found_record *r)
 {
-	uint32_t want = le32_to_cpu(r->head->h_crc), payload = be32_to_cpu(r->head->h_len);
-	const char *data = window_block(s, r->index) + r->blocks * BLOCK_BYTES - payload;
+	uint32_t payload = be32_to_cpu(r->head->h_len);
 
-	return !want || want == record_crc(r->head, RECORD_STRUCT_BYTES, data, payload) ||
-	       want == record_crc(r->head, RECORD_STRUCT_BYTES_I386, data, payload);
+	return record_crc_is_good(r->head, window_block(s, r->index) + r->blocks * BLOCK_BYTES - payload, payload);
 }
 
 /* Whether the log is still needed from before @r on: nothing before its tail is looked at. */

@@ -161,13 +161,10 @@ void record_add_op(struct record_writer *w, uint8_t client, uint8_t flags, const
 int record_finish(struct record_writer *w, lsn_t tail);
 /* Bytes of header blocks of a record of at most @record_bytes. */
 uint32_t record_header_bytes(uint32_t record_bytes);
-/* The checksum of a record as XFS computes it; @struct_bytes: sizeof(struct xlog_rec_header) of whoever wrote it. */
-uint32_t record_crc(const void *headers, uint32_t struct_bytes, const void *payload, uint32_t payload_bytes);
-
-enum {
-	RECORD_STRUCT_BYTES = 328,	/* where 64-bit fields are aligned to 8 */
-	RECORD_STRUCT_BYTES_I386 = 324,
-};
+/* NULL, or why nothing can be made of a record with this header; its checksum is not looked at. */
+const char *record_header_verify(const struct geometry *geo, const struct xlog_rec_header *head);
+/* Whether the checksum of a record is right, whichever machine has written it.  mkfs.xfs leaves it zero. */
+bool record_crc_is_good(const struct xlog_rec_header *head, const void *payload, uint32_t payload_bytes);
 
 /* ---- the tail (tail.c) --------------------------------------------------------------------------------------- */
 

@@ -26,6 +26,11 @@
 
 #include "internal.h"
 
+enum {
+	RECORD_STRUCT_BYTES = 328,	/* where 64-bit fields are aligned to 8 */
+	RECORD_STRUCT_BYTES_I386 = 324,
+};
+
 _Static_assert(STAGING_BYTES >= 2 * RECORD_BYTES_MAX, "a record and the next fit");
 _Static_assert(2 * STAGING_BYTES <= SCAN_BYTES, "recovery finds holes in what no flush has made durable");
 _Static_assert(sizeof(struct xlog_rec_header) <= RECORD_STRUCT_BYTES, "the header as it is summed");
@@ -46,7 +51,23 @@ uint32_t record_header_bytes(uint32_t record_bytes)
 	return (uint32_t)div_round_up(record_bytes, XLOG_HEADER_CYCLE_SIZE) * BLOCK_BYTES;
 }
 
-uint32_t record_crc(const void *headers, uint32_t struct_bytes, const void *payload, uint32_t payload_bytes)
+/* ---- what a record must be ------------------------------------------------------------------------------------ */
+
+const char *record_header_verify(const struct geometry *geo, const struct xlog_rec_header *head)
+{
+	uint32_t size = be32_to_cpu(head->h_size), len = be32_to_cpu(head->h_len);
+
+	if (memcmp(&head->h_fs_uuid, geo->uuid, sizeof(geo->uuid)))
+		return "it belongs to another volume";
+	if (be32_to_cpu(head->h_version) != XLOG_VERSION_2)
+		return "unknown version";
+	if (len == 0 || len > RECORD_BYTES_MAX || len % BLOCK_BYTES || size > RECORD_BYTES_MAX)
+		return "bad size";
+	return NULL;
+}
+
+/* The checksum as XFS computes it; @struct_bytes: sizeof(struct xlog_rec_header) of whoever wrote it. */
+static uint32_t record_crc(const void *headers, uint32_t struct_bytes, const void *payload, uint32_t payload_bytes)
 {
 	static const __le32 zero;
 	const char *p = headers;
@@ -60,6 +81,14 @@ uint32_t record_crc(const void *headers, uint32_t struct_bytes, const void *payl
 	for (uint32_t i = 1; i < div_round_up(payload_bytes, XLOG_HEADER_CYCLE_SIZE); i++)
 		crc = crc32c(crc, p + (size_t)i * BLOCK_BYTES, sizeof(struct xlog_rec_ext_header));
 	return ~crc32c(crc, payload, payload_bytes);
+}
+
+bool record_crc_is_good(const struct xlog_rec_header *head, const void *payload, uint32_t payload_bytes)
+{
+	uint32_t want = le32_to_cpu(head->h_crc);
+
+	return !want || want == record_crc(head, RECORD_STRUCT_BYTES, payload, payload_bytes) ||
+	       want == record_crc(head, RECORD_STRUCT_BYTES_I386, payload, payload_bytes);
 }
 
 /* ---- writing the staging area -------------------------------------------------------------------------------- */

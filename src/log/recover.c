@@ -237,11 +237,9 @@ static int run_pass(struct recovery *r, unsigned pass)
 	return err;
 }
 
-static void forget_intents(struct list *intents)
+void recovered_intents_free(struct list *intents)
 {
-	while (!list_is_empty(intents)) {
-		struct list *node = intents->next;
-
+	list_for_each_safe(node, intents) {
 		list_remove(node);
 		mem_free(list_entry(node, struct recovered_intent, node));
 	}
@@ -286,6 +284,6 @@ int log_recover(const struct recovery_options *options, struct list *intents, st
 	cancel_table_deinit(&r.cancelled);
 	recovery_forget_torn(&r);
 	if (err)
-		forget_intents(intents);
+		recovered_intents_free(intents);
 	return err;
 }

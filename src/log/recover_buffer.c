@@ -124,9 +124,7 @@ static bool is_newer(const struct geometry *geo, const struct buffer *buf, lsn_t
 	    type->lsn_off + sizeof(on_disk) > buf->bytes)
 		return false;
 	memcpy(&on_disk, (const char *)buf->data + type->lsn_off, sizeof(on_disk));
-	if (be64_to_cpu(on_disk) == UINT64_MAX || be64_to_cpu(on_disk) <= lsn)
-		return false;
-	return crc32c_block_is_valid(buf->data, buf->bytes, type->crc_off) &&
+	return recovery_lsn_is_newer(on_disk, lsn) && crc32c_block_is_valid(buf->data, buf->bytes, type->crc_off) &&
 	       !type->verify(geo, buf->data, buf->bytes, buf->daddr);
 }
 
@@ -135,6 +133,13 @@ static bool is_newer(const struct geometry *geo, const struct buffer *buf, lsn_t
 const struct geometry *recovery_geometry(const struct recovery *r)
 {
 	return r->geo;
+}
+
+bool recovery_is_in_volume(const struct geometry *geo, int64_t daddr, uint64_t count)
+{
+	uint64_t units = blocks_to_bytes(geo, geo->blocks) >> SECTOR_UNIT_LOG;
+
+	return count && daddr >= 0 && (uint64_t)daddr < units && count <= units - (uint64_t)daddr;
 }
 
 int recovery_read(struct recovery *r, daddr_u64 daddr, uint32_t count, struct buffer **out)
@@ -355,12 +360,11 @@ static const char *check_buffer(const struct geometry *geo, const struct recover
 {
 	const struct xfs_buf_log_format *blf = format_of(item);
 	size_t fixed = offsetof(struct xfs_buf_log_format, blf_data_map);
-	uint64_t units = blocks_to_bytes(geo, geo->blocks) >> SECTOR_UNIT_LOG;
 
 	if (item->regions[0].bytes < fixed || blf->blf_map_size > XFS_BLF_DATAMAP_SIZE ||
 	    item->regions[0].bytes < fixed + blf->blf_map_size * sizeof(blf->blf_data_map[0]))
 		return "is too short";
-	if (!blf->blf_len || (uint64_t)blf->blf_blkno >= units || blf->blf_len > units - (uint64_t)blf->blf_blkno)
+	if (!recovery_is_in_volume(geo, blf->blf_blkno, blf->blf_len))
 		return "lies outside the volume";
 	if (blf->blf_flags & XFS_BLF_CANCEL)
 		return NULL;

@@ -100,16 +100,15 @@ static const char *header_verify(const struct record_reader *r, const struct xlo
 {
 	uint32_t size = be32_to_cpu(head->h_size), len = be32_to_cpu(head->h_len);
 
+	const char *why;
+
 	if (be32_to_cpu(head->h_magicno) != XLOG_HEADER_MAGIC_NUM)
 		return "there is none";
-	if (be32_to_cpu(head->h_version) != XLOG_VERSION_2)
-		return "unknown version";
-	if (memcmp(&head->h_fs_uuid, r->geo->uuid, sizeof(r->geo->uuid)))
-		return "it belongs to another volume";
+	why = record_header_verify(r->geo, head);
+	if (why)
+		return why;
 	if (be32_to_cpu(head->h_fmt) != XLOG_FMT)
 		return "written by a machine of another kind";
-	if (len == 0 || len > RECORD_BYTES_MAX || len % BLOCK_BYTES || size > RECORD_BYTES_MAX)
-		return "bad size";
 	if (len > size && be32_to_cpu(head->h_num_logops) != 1)
 		return "longer than it may be";
 	if (be64_to_cpu(head->h_lsn) != pos_to_lsn(r->blocks, r->pos))
@@ -117,15 +116,6 @@ static const char *header_verify(const struct record_reader *r, const struct xlo
 	if ((header_bytes(head) + len) / BLOCK_BYTES > r->end - r->pos)
 		return "it goes on behind the head of the log";
 	return NULL;
-}
-
-static bool crc_is_good(const char *record, const char *payload, uint32_t payload_bytes)
-{
-	const struct xlog_rec_header *head = (const void *)record;
-	uint32_t want = le32_to_cpu(head->h_crc);
-
-	return !want || want == record_crc(record, RECORD_STRUCT_BYTES, payload, payload_bytes) ||
-	       want == record_crc(record, RECORD_STRUCT_BYTES_I386, payload, payload_bytes);
 }
 
 /* Puts back the first word of each block of payload. */
@@ -170,7 +160,7 @@ int record_reader_next(struct record_reader *r, struct log_record *out, bool *fo
 	err = read_blocks(r, r->pos, (headers + len) / BLOCK_BYTES, r->record);
 	if (err)
 		return err;
-	if (!crc_is_good(r->record, payload, len))
+	if (!record_crc_is_good(head, payload, len))
 		return complain(r, "wrong checksum", -EFSBADCRC);
 	restore_words(r->record, payload, len);
 	*out = (struct log_record){

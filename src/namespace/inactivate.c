@@ -189,7 +189,6 @@ static void inactivate(struct namespace *ns, struct inode *inode)
 bool namespace_inactivate_pass(struct namespace *ns)
 {
 	struct inode *inode;
-
 	bool did;
 
 	mutex_lock(&ns->inactivate_lock);

@@ -34,7 +34,7 @@ static const char *check_icreate(const struct geometry *geo, const struct recove
 	return NULL;
 }
 
-static int replay_cluster(struct recovery *r, agno_t agno, agblk_t agblk, uint32_t generation, lsn_t lsn)
+static int replay_cluster(struct recovery *r, agno_t agno, agblk_t agblk, uint32_t generation)
 {
 	const struct geometry *geo = recovery_geometry(r);
 	daddr_u64 daddr = agblk_to_daddr(geo, agno, agblk);
@@ -62,7 +62,7 @@ static int replay_icreate(struct recovery *r, const struct recovery_item *item, 
 	int err = 0;
 
 	for (uint32_t done = 0; done < be32_to_cpu(f->icl_length) && !err; done += geo->cluster_blocks)
-		err = replay_cluster(r, agno, first + done, be32_to_cpu(f->icl_gen), lsn);
+		err = replay_cluster(r, agno, first + done, be32_to_cpu(f->icl_gen));
 	return err;
 }
 

@@ -23,6 +23,7 @@
 #include "volume_private.h"
 
 #define CACHE_LIMIT_BYTES (4ull << 30)
+#define BUFFER_BYTES (256u << 20)
 #define UNUSED_INODES 65536u
 
 static uint64_t default_cache_bytes(void)
@@ -194,31 +195,37 @@ static void connect_rooms(struct volume *vol)
 
 /* ---- mount ---- */
 
-/* The journal and everything that stands on it. */
-static int start_rooms(struct volume *vol, const struct xfs_dsb *sb, uint64_t log_off, const struct log_head *head)
+int volume_start_metadata(struct volume *vol, const uint8_t *sb, uint64_t log_off, const struct log_head *head,
+			  bool recount)
 {
 	struct log_options log_options = { .read_only = vol->is_read_only };
 	int err;
 
-	err = space_load(vol->space, sb, vol->options.no_recovery);
-	if (err)
-		return err;
-	err = log_create(vol->buffers, vol->log_dev, log_off, &vol->geo, head, &space_tx_ops, vol->space,
-			 &log_options, &vol->log);
-	if (err)
-		return err;
-	if (!vol->is_read_only) {
+	err = buffer_cache_create(vol->dev, &vol->geo, BUFFER_BYTES, &vol->buffers);
+	if (!err)
+		err = space_create(vol->buffers, &vol->geo, &vol->space);
+	if (!err)
+		err = space_load(vol->space, (const struct xfs_dsb *)(const void *)sb, recount);
+	if (!err)
+		err = log_create(vol->buffers, vol->log_dev, log_off, &vol->geo, head, &space_tx_ops, vol->space,
+				 &log_options, &vol->log);
+	if (!err && !vol->is_read_only)
 		err = space_start(vol->space, vol->log);
-		if (!err)
-			err = volume_reset_quota_flags(vol);
-		if (err)
-			return err;
-	}
-	err = inode_cache_create(vol->space, vol->log, UNUSED_INODES, &vol->inodes);
-	if (err)
-		return err;
-	namespace_init(&vol->ns, vol->inodes);
-	err = create_pagecache(vol);
+	if (!err)
+		err = inode_cache_create(vol->space, vol->log, UNUSED_INODES, &vol->inodes);
+	if (!err)
+		namespace_init(&vol->ns, vol->inodes);
+	return err;
+}
+
+static int start_rooms(struct volume *vol, const uint8_t *sb, uint64_t log_off, const struct log_head *head)
+{
+	int err = volume_start_metadata(vol, sb, log_off, head, vol->options.no_recovery);
+
+	if (!err && !vol->is_read_only)
+		err = volume_reset_quota_flags(vol);
+	if (!err)
+		err = create_pagecache(vol);
 	if (!err)
 		err = create_files(vol);
 	if (!err)
@@ -242,8 +249,7 @@ static int read_root(struct volume *vol)
 	return 0;
 }
 
-/* Frees what exists, in reverse order; nothing is in flight and nothing dirty is left (or the log is shut down). */
-static void free_rooms(struct volume *vol)
+void volume_stop_rooms(struct volume *vol)
 {
 	if (vol->inodes) {
 		inode_put(vol->root);
@@ -256,6 +262,19 @@ static void free_rooms(struct volume *vol)
 	log_destroy(vol->log);
 	space_destroy(vol->space);
 	buffer_cache_destroy(vol->buffers);
+	vol->root = NULL;
+	vol->files = NULL;
+	vol->inodes = NULL;
+	vol->pages = NULL;
+	vol->log = NULL;
+	vol->space = NULL;
+	vol->buffers = NULL;
+}
+
+/* Rooms, threads, devices. */
+static void free_volume(struct volume *vol)
+{
+	volume_stop_rooms(vol);
 	volume_threads_destroy(vol);
 	if (vol->log_dev != vol->dev)
 		device_close(vol->log_dev);
@@ -321,11 +340,7 @@ int volume_mount(const struct volume_options *options, struct volume **out)
 	if (!err && !options->without_threads)
 		err = volume_threads_start_device(vol);
 	if (!err)
-		err = buffer_cache_create(vol->dev, &vol->geo, 256u << 20, &vol->buffers);
-	if (!err)
-		err = space_create(vol->buffers, &vol->geo, &vol->space);
-	if (!err)
-		err = start_rooms(vol, (const struct xfs_dsb *)(const void *)sb, log_off, &head);
+		err = start_rooms(vol, sb, log_off, &head);
 	if (!err)
 		err = read_root(vol);
 	if (!err && !options->without_threads)
@@ -334,7 +349,7 @@ int volume_mount(const struct volume_options *options, struct volume **out)
 	if (err) {
 		if (vol->log)
 			log_shutdown(vol->log, SHUTDOWN_FORCED, "mount failed");
-		free_rooms(vol);
+		free_volume(vol);
 		return err;
 	}
 	*out = vol;
@@ -355,7 +370,7 @@ int volume_recover(const struct volume_options *options, struct volume_recovery_
 		return err;
 	err = open_volume(vol, sb, &log_off, &head, report);
 	mem_free(sb);
-	free_rooms(vol);
+	free_volume(vol);
 	return err;
 }
 
@@ -462,7 +477,7 @@ int volume_unmount(struct volume *vol, bool forget)
 		/* What could not be written cannot be kept; the error has been told. */
 		pagecache_discard_all(vol->pages);
 	}
-	free_rooms(vol);
+	free_volume(vol);
 	return ret ? ret : err;
 }
 

@@ -27,9 +27,6 @@
 
 #include "volume_private.h"
 
-#define BUFFER_BYTES (256u << 20)
-#define UNUSED_INODES 4096u
-
 static const struct recovery_item_type *const item_types[] = {
 	&inode_recovery_type, &dquot_recovery_type, &icreate_recovery_type,
 	&efi_recovery_type, &efd_recovery_type, &rui_recovery_type, &rud_recovery_type,
@@ -177,44 +174,6 @@ static void free_orphans(struct volume *vol, uint64_t *count)
 
 /* ---- the short mount ------------------------------------------------------------------------------------------- */
 
-static int start(struct volume *vol, const uint8_t *sb, uint64_t log_off, const struct log_head *head)
-{
-	struct log_options log_options = { .read_only = false };
-	int err;
-
-	err = buffer_cache_create(vol->dev, &vol->geo, BUFFER_BYTES, &vol->buffers);
-	if (!err)
-		err = space_create(vol->buffers, &vol->geo, &vol->space);
-	if (!err)
-		err = space_load(vol->space, (const struct xfs_dsb *)(const void *)sb, true);
-	if (!err)
-		err = log_create(vol->buffers, vol->log_dev, log_off, &vol->geo, head, &space_tx_ops, vol->space,
-				 &log_options, &vol->log);
-	if (!err)
-		err = space_start(vol->space, vol->log);
-	if (!err)
-		err = inode_cache_create(vol->space, vol->log, UNUSED_INODES, &vol->inodes);
-	if (!err)
-		namespace_init(&vol->ns, vol->inodes);
-	return err;
-}
-
-static void stop(struct volume *vol)
-{
-	if (vol->inodes) {
-		inode_cache_drop(vol->inodes);
-		namespace_deinit(&vol->ns);
-		inode_cache_destroy(vol->inodes);
-	}
-	log_destroy(vol->log);
-	space_destroy(vol->space);
-	buffer_cache_destroy(vol->buffers);
-	vol->inodes = NULL;
-	vol->log = NULL;
-	vol->space = NULL;
-	vol->buffers = NULL;
-}
-
 static int finish(struct volume *vol, struct list *intents, struct volume_recovery_report *report)
 {
 	int err = finish_intents(vol, intents);
@@ -228,14 +187,6 @@ static int finish(struct volume *vol, struct list *intents, struct volume_recove
 	free_orphans(vol, &report->orphans);
 	err = log_quiesce(vol->log);
 	return err ? err : volume_leave_clean_log(vol);
-}
-
-static void forget(struct list *intents)
-{
-	list_for_each_safe(node, intents) {
-		list_remove(node);
-		mem_free(list_entry(node, struct recovered_intent, node));
-	}
 }
 
 static int replay_and_finish(struct volume *vol, uint64_t log_off, const struct log_head *head, uint8_t *sb,
@@ -261,13 +212,13 @@ static int replay_and_finish(struct volume *vol, uint64_t log_off, const struct 
 	/* Of the volume as it is now: it may have grown. */
 	err = volume_read_superblock(vol, sb, SUPERBLOCK_READ_BYTES);
 	if (!err)
-		err = start(vol, sb, log_off, &replayed);
+		err = volume_start_metadata(vol, sb, log_off, &replayed, true);
 	if (!err)
 		err = finish(vol, &intents, report);
 	if (err && vol->log)
 		log_shutdown(vol->log, SHUTDOWN_FORCED, "log recovery failed");
-	forget(&intents);
-	stop(vol);
+	recovered_intents_free(&intents);
+	volume_stop_rooms(vol);
 	return err;
 }
 

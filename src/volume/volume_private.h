@@ -9,6 +9,17 @@
 
 /* Reads and judges the superblock; @sb gets what was read. */
 int volume_read_superblock(struct volume *vol, uint8_t *sb, size_t bytes);
+/*
+ * Makes the rooms that transactions need, from the buffers to the namespace, on devices that are open.  @recount: the
+ * superblock's counters are not to be trusted.
+ */
+int volume_start_metadata(struct volume *vol, const uint8_t *sb, uint64_t log_off, const struct log_head *head,
+			  bool recount);
+/*
+ * Frees the rooms that exist, in reverse order; the devices stay.  Nothing is in flight and nothing dirty is left, or
+ * the log is shut down.
+ */
+void volume_stop_rooms(struct volume *vol);
 int volume_reset_quota_flags(struct volume *vol);
 /* The counters into the superblock, everything home, the unmount record. */
 int volume_leave_clean_log(struct volume *vol);

@@ -69,6 +69,13 @@ const struct geometry *recovery_geometry(const struct recovery *r);
 bool recovery_is_cancelled(const struct recovery *r, daddr_u64 daddr, uint32_t count);
 /* The block as it is after what was replayed so far, not verified; locked and referenced. */
 int recovery_read(struct recovery *r, daddr_u64 daddr, uint32_t count, struct buffer **out);
+/* Whether what has this LSN on disk was written home after the transaction of @lsn.  (XFS: all ones is no LSN.) */
+static inline bool recovery_lsn_is_newer(__be64 on_disk, lsn_t lsn)
+{
+	return be64_to_cpu(on_disk) != UINT64_MAX && be64_to_cpu(on_disk) > lsn;
+}
+/* Whether @count units from @daddr on are part of the volume. */
+bool recovery_is_in_volume(const struct geometry *geo, int64_t daddr, uint64_t count);
 /* The block was changed (buffer still locked).  @lsn: what it is sealed with; 0: it keeps its own. */
 void recovery_dirty(struct recovery *r, struct buffer *buf, const struct block_type *type, lsn_t lsn);
 /* An inode was changed in a buffer: its checksum is right again, the others' are left as they are. */
@@ -114,9 +121,11 @@ struct recovery_options {
 
 /*
  * Replays and flushes.  On success the log is as dirty as before, and its head is one that log_create() takes after
- * .state was set to LOG_REPLAYED.  @intents gets struct recovered_intent, to be mem_free()d.
+ * .state was set to LOG_REPLAYED.  @intents gets struct recovered_intent, to be freed.
  *
  * Every failure has written one log line.  -EFSCORRUPTED, -EFSBADCRC, -EOPNOTSUPP (an unknown item): nothing was
  * written, unless the damage showed only in pass 2.
  */
 int log_recover(const struct recovery_options *options, struct list *intents, struct recovery_report *report);
+/* Empties a list of struct recovered_intent. */
+void recovered_intents_free(struct list *intents);

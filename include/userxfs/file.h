@@ -19,7 +19,6 @@ struct files;				/* the room's object, one per volume */
 struct file_options {
 	struct iomap_options iomap;
 	bool sync_always;		/* -o sync */
-	bool strict_atime, no_atime;
 };
 
 /* Binds the page cache to the inode cache (evict, pin, inactivation hooks). */
@@ -102,10 +101,14 @@ int file_fault_store(struct inode *inode, uint64_t off, uint64_t count, const vo
 
 /* ---- everything else ---- */
 
-int file_truncate(struct inode *inode, uint64_t size_bytes);
+/*
+ * @touch: mtime and ctime move although the size stays as it is, as for ftruncate(2) and O_TRUNC but not for truncate(2)
+ * (XFS: xfs_setattr_size).
+ */
+int file_truncate(struct inode *inode, uint64_t size_bytes, bool touch);
 /* @mode: FALLOC_FL_* of <linux/falloc.h>: 0, KEEP_SIZE, PUNCH_HOLE|KEEP_SIZE, ZERO_RANGE[|KEEP_SIZE], COLLAPSE_RANGE,
- * INSERT_RANGE; others -EOPNOTSUPP. */
-int file_fallocate(struct inode *inode, int mode, uint64_t off, uint64_t count);
+ * INSERT_RANGE; others -EOPNOTSUPP.  @kill_priv: the caller lacks CAP_FSETID: drop suid/sgid. */
+int file_fallocate(struct inode *inode, int mode, uint64_t off, uint64_t count, bool kill_priv);
 /* SEEK_DATA, SEEK_HOLE; -ENXIO. */
 int file_seek(struct inode *inode, uint64_t off, int whence, uint64_t *out);
 /*
@@ -117,8 +120,9 @@ int file_fsync(struct inode *inode, bool datasync, uint64_t *error_seen);
 int file_flush(struct inode *inode, uint64_t off, uint64_t end);
 /* Starts writing dirty data without waiting. */
 int file_flush_start(struct inode *inode, uint64_t off, uint64_t end);
-/* A plain copy inside the daemon; *done may be short. */
-int file_copy(struct inode *in, uint64_t in_off, struct inode *out, uint64_t out_off, uint64_t count, uint64_t *done);
+/* A plain copy inside the daemon; *done may be short.  @kill_priv: as for file_fallocate(), of @out. */
+int file_copy(struct inode *in, uint64_t in_off, struct inode *out, uint64_t out_off, uint64_t count, bool kill_priv,
+	      uint64_t *done);
 /* Opens and closes: a writable close trims speculation by XFS's rules. */
 void file_opened(struct inode *inode, bool writable);
 void file_closed(struct inode *inode, bool writable);

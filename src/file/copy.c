@@ -6,7 +6,8 @@
 
 #define COPY_BYTES (1u << 20)
 
-int file_copy(struct inode *in, uint64_t in_off, struct inode *out, uint64_t out_off, uint64_t count, uint64_t *done)
+int file_copy(struct inode *in, uint64_t in_off, struct inode *out, uint64_t out_off, uint64_t count, bool kill_priv,
+	      uint64_t *done)
 {
 	uint64_t total = 0;
 	uint8_t *buffer;
@@ -31,7 +32,7 @@ int file_copy(struct inode *in, uint64_t in_off, struct inode *out, uint64_t out
 			break;
 		iov.iov_len = got;
 		write_source_iov(&src, &iov, 1);
-		err = file_write(out, out_off + total, got, &src, FILE_WRITE_KILL_PRIV, &put);
+		err = file_write(out, out_off + total, got, &src, kill_priv ? FILE_WRITE_KILL_PRIV : 0, &put);
 		total += put;
 		if (err || put < got)
 			break;

@@ -196,7 +196,7 @@ static int collapse(struct inode *inode, uint64_t off, uint64_t count)
 	if (!err)
 		err = shift_extents(inode, bytes_to_blocks_down(geo, count), bytes_to_blocks_down(geo, off + count),
 				    true);
-	return err ? err : file_set_size_locked(inode, size - count);
+	return err ? err : file_set_size_locked(inode, size - count, true);
 }
 
 static int split_at(struct inode *inode, fileblk_t off_blk)
@@ -230,7 +230,7 @@ static int insert(struct inode *inode, uint64_t off, uint64_t count)
 		return -EINVAL;
 	if (count > geo->max_file_bytes - size)
 		return -EFBIG;
-	err = file_set_size_locked(inode, size + count);
+	err = file_set_size_locked(inode, size + count, true);
 	if (!err)
 		err = prepare_shift(inode, off);
 	if (!err)
@@ -260,11 +260,11 @@ static int dispatch(struct inode *inode, int mode, uint64_t off, uint64_t count)
 		return -EOPNOTSUPP;
 	}
 	if (!err && !(mode & FALLOC_FL_KEEP_SIZE) && off + count > file_size(inode))
-		err = file_set_size_locked(inode, off + count);
+		err = file_set_size_locked(inode, off + count, true);
 	return err;
 }
 
-int file_fallocate(struct inode *inode, int mode, uint64_t off, uint64_t count)
+int file_fallocate(struct inode *inode, int mode, uint64_t off, uint64_t count, bool kill_priv)
 {
 	const struct geometry *geo = inode_geometry(inode);
 	int err = file_check_regular(inode);
@@ -280,7 +280,7 @@ int file_fallocate(struct inode *inode, int mode, uint64_t off, uint64_t count)
 		return -EPERM;
 	rwlock_write_lock(&inode->io_lock);
 	rwlock_write_lock(&inode->invalidate_lock);
-	err = file_modified(inode, false);
+	err = file_modified(inode, kill_priv);
 	if (!err)
 		err = dispatch(inode, mode, off, count);
 	rwlock_write_unlock(&inode->invalidate_lock);

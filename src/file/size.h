@@ -2,5 +2,5 @@
 #pragma once
 #include <userxfs/inode.h>
 
-/* Changes the size; io_lock and invalidate_lock held exclusively. */
-int file_set_size_locked(struct inode *inode, uint64_t size);
+/* file_truncate() with io_lock and invalidate_lock held exclusively. */
+int file_set_size_locked(struct inode *inode, uint64_t size, bool touch);

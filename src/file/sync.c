@@ -62,7 +62,7 @@ int file_fsync(struct inode *inode, bool datasync, uint64_t *error_seen)
 	if (sequence && !log_is_durable(files->log, sequence))
 		log_err = log_force(files->log, sequence, &was_flushed);
 	if (!log_err && !was_flushed)
-		log_err = device_flush(files->dev);
+		log_err = log_flush_device(files->log);
 	if (err)
 		return err;
 	return seen ? seen : log_err;

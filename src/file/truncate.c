@@ -19,7 +19,7 @@ static int zero_edges(struct inode *inode, uint64_t old, uint64_t new, bool *did
 	return file_zero_range(inode, new, min_u64(round_up_u64(new, block), max_u64(old, new)), did_zero);
 }
 
-static int log_size(struct inode *inode, uint64_t size)
+static int log_size(struct inode *inode, uint64_t size, bool touch)
 {
 	struct log *log = inode_cache_log(inode->cache);
 	struct tx *tx;
@@ -31,7 +31,8 @@ static int log_size(struct inode *inode, uint64_t size)
 	rwlock_write_lock(&inode->map_lock);
 	inode_join(tx, inode, true);
 	inode->disk_size_bytes = size;
-	inode_touch(tx, inode, INODE_MTIME | INODE_CTIME);
+	if (touch)
+		inode_touch(tx, inode, INODE_MTIME | INODE_CTIME);
 	inode_log(tx, inode, false);
 	return tx_commit(tx);
 }
@@ -46,7 +47,7 @@ static bool has_blocks_from(struct inode *inode, fileblk_t from_blk)
 	return has;
 }
 
-int file_set_size_locked(struct inode *inode, uint64_t size)
+int file_set_size_locked(struct inode *inode, uint64_t size, bool touch)
 {
 	const struct geometry *geo = inode_geometry(inode);
 	uint64_t old = file_size(inode), disk_size;
@@ -71,7 +72,7 @@ int file_set_size_locked(struct inode *inode, uint64_t size)
 		if (err)
 			return err;
 	}
-	err = log_size(inode, size);
+	err = log_size(inode, size, touch || size != old);
 	if (err || size > old)
 		return err;
 	if (has_blocks_from(inode, bytes_to_blocks_up(geo, size)))
@@ -83,7 +84,7 @@ int file_set_size_locked(struct inode *inode, uint64_t size)
 	return 0;
 }
 
-int file_truncate(struct inode *inode, uint64_t size_bytes)
+int file_truncate(struct inode *inode, uint64_t size_bytes, bool touch)
 {
 	int err = file_check_regular(inode);
 
@@ -93,7 +94,7 @@ int file_truncate(struct inode *inode, uint64_t size_bytes)
 		return -EPERM;
 	rwlock_write_lock(&inode->io_lock);
 	rwlock_write_lock(&inode->invalidate_lock);
-	err = file_set_size_locked(inode, size_bytes);
+	err = file_set_size_locked(inode, size_bytes, touch);
 	rwlock_write_unlock(&inode->invalidate_lock);
 	rwlock_write_unlock(&inode->io_lock);
 	return err;

@@ -7,6 +7,7 @@
  */
 #include "session.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -71,6 +72,22 @@ void node_entry(struct session *s, struct inode *inode, struct fuse_entry_out *o
 	};
 	node_attr(s, inode, &out->attr);
 	atomic_fetch_add(&inode->lookups, 1);
+}
+
+void node_accessed(struct session *s, struct inode *inode, uint32_t open_flags)
+{
+	const struct volume_options *options = &s->vol->options;
+
+	if (!session_is_read_only(s) && !options->no_atime && !(open_flags & O_NOATIME))
+		inode_accessed(inode, options->strict_atime);
+}
+
+void node_attr_changed(struct session *s, uint64_t nodeid)
+{
+	/* A negative offset leaves the cached pages alone. */
+	struct fuse_notify_inval_inode_out out = { .ino = nodeid, .off = -1 };
+
+	send_notification(s, FUSE_NOTIFY_INVAL_INODE, &out, sizeof(out));
 }
 
 const char *request_string(struct request *r, uint32_t off)

@@ -318,6 +318,7 @@ static void list(struct request *r, bool plus)
 	if (err && l.used == 0) {
 		reply_error(r, err);
 	} else {
+		node_accessed(r->s, dir, arg->flags);
 		for (size_t pos = 0; pos < l.used;) {
 			const struct listed *entry = (const void *)(l.buffer + pos);
 

@@ -68,7 +68,7 @@ int open_file_create(struct session *s, struct inode *inode, uint32_t flags, str
 			goto fail;
 		mapping_error(m, &file->error_seen);
 		if (writable && flags & O_TRUNC) {
-			err = file_truncate(inode, 0);
+			err = file_truncate(inode, 0, true);
 			if (err)
 				goto fail;
 		}
@@ -194,12 +194,8 @@ void op_read(struct request *r)
 	struct open_file *file = open_file(arg->fh);
 	int err;
 
-	/*
-	 * Before the reply: after it the file may be closed.  The request has the flags of now: fcntl(2) changes
-	 * O_NOATIME.
-	 */
-	if (!session_is_read_only(r->s) && !r->s->vol->options.no_atime && !(arg->flags & O_NOATIME))
-		inode_accessed(file->inode, r->s->vol->options.strict_atime);
+	/* The request has the flags of now: fcntl(2) changes O_NOATIME. */
+	node_accessed(r->s, file->inode, arg->flags);
 	if (file->flags & O_DIRECT) {
 		struct iovec iov = { r->scratch, count };
 
@@ -232,7 +228,7 @@ static int write_back(struct inode *inode, uint64_t off, uint64_t count, const u
 	if (!err && done == count)
 		return 0;
 	if (off + count > atomic_load(&inode->size_bytes)) {
-		err = file_truncate(inode, off + count);
+		err = file_truncate(inode, off + count, true);
 		if (err)
 			return err;
 	}
@@ -341,8 +337,13 @@ void op_fallocate(struct request *r)
 {
 	const struct fuse_fallocate_in *arg = (const void *)r->body;
 	struct open_file *file = open_file(arg->fh);
+	bool kill_priv = request_kills_privileges(r);
+	uint16_t mode = file->inode->mode;
+	int err = file_fallocate(file->inode, (int)arg->mode, arg->offset, arg->length, kill_priv);
 
-	reply_error(r, file_fallocate(file->inode, (int)arg->mode, arg->offset, arg->length));
+	if (file->inode->mode != mode)
+		node_attr_changed(r->s, r->in->nodeid);
+	reply_error(r, err);
 }
 
 void op_lseek(struct request *r)
@@ -365,11 +366,18 @@ static int copy_range(struct request *r, uint64_t *done)
 {
 	const struct fuse_copy_file_range_in *arg = (const void *)r->body;
 	struct open_file *in = open_file(arg->fh_in), *out = open_file(arg->fh_out);
+	uint16_t mode;
+	int err;
 
 	if (arg->flags)
 		return -EINVAL;
 	/* In parts: who copies can be interrupted between them, and the old reply's count has 32 bits. */
-	return file_copy(in->inode, arg->off_in, out->inode, arg->off_out, min_u64(arg->len, COPY_MAX_BYTES), done);
+	mode = out->inode->mode;
+	err = file_copy(in->inode, arg->off_in, out->inode, arg->off_out, min_u64(arg->len, COPY_MAX_BYTES),
+			request_kills_privileges(r), done);
+	if (out->inode->mode != mode)
+		node_attr_changed(r->s, arg->nodeid_out);
+	return err;
 }
 
 void op_copy_file_range(struct request *r)

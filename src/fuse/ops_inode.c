@@ -188,7 +188,8 @@ static int set_attributes(struct inode *inode, const struct fuse_setattr_in *arg
 	int err = 0;
 
 	if (arg->valid & FATTR_SIZE)
-		err = file_truncate(inode, arg->size);
+		/* With a descriptor it is ftruncate(2), for which the kernel leaves the times to us. */
+		err = file_truncate(inode, arg->size, arg->valid & FATTR_FH);
 	if (err)
 		return err;
 	change_from_setattr(arg, &change);
@@ -225,6 +226,8 @@ void op_readlink(struct request *r)
 
 	if (!err) {
 		err = namespace_readlink(&r->s->vol->ns, inode, target, sizeof(target));
+		if (!err)
+			node_accessed(r->s, inode, 0);
 		inode_put(inode);
 	}
 	if (err)

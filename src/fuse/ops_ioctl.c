@@ -50,6 +50,17 @@ static void reply_result(struct request *r, const void *data, size_t bytes)
 	reply_iov(r, iov, bytes ? 3 : 2);
 }
 
+/* The kernel does not expect these ioctls to move the change time. */
+static void reply_changed(struct request *r, int err)
+{
+	if (err) {
+		reply_error(r, err);
+		return;
+	}
+	node_attr_changed(r->s, r->in->nodeid);
+	reply_result(r, NULL, 0);
+}
+
 static void get_flags(struct request *r, struct inode *inode)
 {
 	struct inode_stat st;
@@ -74,10 +85,7 @@ static void set_flags(struct request *r, struct inode *inode, const void *data, 
 	}
 	if (!err)
 		err = inode_change(inode, &change);
-	if (err)
-		reply_error(r, err);
-	else
-		reply_result(r, NULL, 0);
+	reply_changed(r, err);
 }
 
 static void get_xattr(struct request *r, struct inode *inode)
@@ -110,10 +118,7 @@ static void set_xattr(struct request *r, struct inode *inode, const void *data, 
 		change.cow_hint_bytes = fsx.fsx_cowextsize;
 		err = inode_change(inode, &change);
 	}
-	if (err)
-		reply_error(r, err);
-	else
-		reply_result(r, NULL, 0);
+	reply_changed(r, err);
 }
 
 static void get_label(struct request *r)

@@ -45,6 +45,16 @@ void reply_iov(struct request *r, struct iovec *iov, int count)
 	send_reply(r, 0, iov, count);
 }
 
+void send_notification(struct session *s, enum fuse_notify_code code, const void *data, size_t bytes)
+{
+	struct fuse_out_header out = { .error = (int)code, .len = (uint32_t)(sizeof(out) + bytes) };
+	struct iovec iov[2] = { { &out, sizeof(out) }, { (void *)data, bytes } };
+
+	/* ENOENT: the kernel does not know the inode any more. */
+	if (writev(s->fd, iov, 2) < 0 && errno != ENOENT && errno != ENODEV)
+		msg_debug("notification %d failed: %s", (int)code, strerror(errno));
+}
+
 void reply_none(struct request *r)
 {
 	r->replied = true;

@@ -225,7 +225,7 @@ static unsigned default_threads(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
-	return (unsigned)min_s64(16, max_s64(4, 2 * cpus));
+	return (unsigned)min_s64(16, max_s64(8, 2 * cpus));
 }
 
 static int start_worker(struct session *s, unsigned i)

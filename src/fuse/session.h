@@ -89,6 +89,8 @@ void reply_error(struct request *r, int err);
 void reply_data(struct request *r, const void *data, size_t bytes);
 /* @iov has one free entry in front. */
 void reply_iov(struct request *r, struct iovec *iov, int count);
+/* A message that answers no request (FUSE_NOTIFY_*). */
+void send_notification(struct session *s, enum fuse_notify_code code, const void *data, size_t bytes);
 /* No reply at all (FORGET). */
 void reply_none(struct request *r);
 
@@ -152,11 +154,27 @@ void node_entry(struct session *s, struct inode *inode, struct fuse_entry_out *o
 void node_attr(struct session *s, struct inode *inode, struct fuse_attr *out);
 /* How long the kernel may keep attributes: not while blocks may change by themselves. */
 uint64_t node_attr_timeout(struct inode *inode);
+/* Moves the access time, unless the mount or the descriptor (@open_flags) says not to.  Before the reply. */
+void node_accessed(struct session *s, struct inode *inode, uint32_t open_flags);
+/*
+ * Makes the kernel ask for the attributes of @nodeid again: a request changed more of them than the kernel expects.
+ * Before the reply, so that who made it sees them.
+ */
+void node_attr_changed(struct session *s, uint64_t nodeid);
 /* A name in the body, NUL-terminated, at @off; NULL when it is not. */
 const char *request_string(struct request *r, uint32_t off);
 /* -ENAMETOOLONG, -EINVAL */
 int name_from_string(const char *string, struct name *out);
 struct credentials request_credentials(const struct request *r, uint32_t umask);
+/*
+ * Whether the set-id bits of a changed file must go, where the request does not say it: FUSE does not carry the
+ * caller's capabilities, so root is taken to have CAP_FSETID and nobody else.
+ */
+static inline bool request_kills_privileges(const struct request *r)
+{
+	return r->in->uid != 0;
+}
+
 static inline bool session_is_read_only(const struct session *s)
 {
 	return s->vol->is_read_only;

@@ -336,6 +336,7 @@ static const char *const shutdown_reasons[] = {
 	[SHUTDOWN_CORRUPT_ONDISK] = "metadata on disk are inconsistent",
 	[SHUTDOWN_LOG_IO] = "the log could not be written",
 	[SHUTDOWN_META_IO] = "metadata could not be written",
+	[SHUTDOWN_FLUSH] = "what was written may be lost",
 	[SHUTDOWN_FORCED] = "asked for",
 };
 
@@ -352,4 +353,13 @@ void log_shutdown(struct log *log, enum shutdown_reason reason, const char *wher
 bool log_is_shutdown(const struct log *log)
 {
 	return atomic_load(&((struct log *)(uintptr_t)log)->is_shutdown);
+}
+
+int log_flush_device(struct log *log)
+{
+	int err = device_flush(log->data_dev);
+
+	if (err)
+		log_shutdown(log, SHUTDOWN_FLUSH, "flushing the device");
+	return err;
 }

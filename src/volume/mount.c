@@ -156,8 +156,6 @@ static int create_files(struct volume *vol)
 			.stripe_align_blocks = vol->geo.stripe_unit_blocks,
 		},
 		.sync_always = vol->options.sync_always,
-		.no_atime = vol->options.no_atime || vol->is_read_only,
-		.strict_atime = vol->options.strict_atime,
 	};
 
 	return files_create(vol->inodes, vol->pages, vol->dev, &options, &vol->files);
@@ -384,7 +382,7 @@ int volume_sync(struct volume *vol)
 	err = log_force(vol->log, 0, NULL);
 	if (!ret)
 		ret = err;
-	err = device_flush(vol->dev);
+	err = log_flush_device(vol->log);
 	return ret ? ret : err;
 }
 

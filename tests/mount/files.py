@@ -433,6 +433,40 @@ def test_times_change_as_they_must():
     assert os.stat("file").st_ctime_ns > old
 
 
+def test_truncation_to_the_same_size_changes_times_only_through_a_descriptor():
+    for name, size in ("empty", 0), ("full", 5000):
+        make(name, b"x" * size)
+        os.utime(name, ns=(10**18, 10**18))
+        os.truncate(name, size)
+        assert os.stat(name).st_mtime_ns == 10**18, name
+        with open(name, "r+b") as file:
+            os.ftruncate(file.fileno(), size)
+        assert os.stat(name).st_mtime_ns != 10**18, name
+        os.utime(name, ns=(10**18, 10**18))
+        os.truncate(name, size + 1)
+        assert os.stat(name).st_mtime_ns != 10**18, name
+
+
+def test_changed_flags_change_the_change_time():
+    make("file")
+    fd = os.open("file", os.O_RDONLY)
+    old = os.stat("file").st_ctime_ns
+    time.sleep(0.02)
+    fcntl.ioctl(fd, 0x40086602, struct.pack("=q", 0x40))        # FS_IOC_SETFLAGS, FS_NODUMP_FL
+    os.close(fd)
+    assert os.stat("file").st_ctime_ns > old or is_writeback        # then the kernel goes by its own
+
+
+def test_listing_and_following_change_the_access_time():
+    os.mkdir("dir")
+    make("dir/file")
+    os.symlink("dir", "link")
+    for name, look in ("dir", os.listdir), ("link", os.readlink):
+        os.utime(name, ns=(10**18, 10**18), follow_symlinks=False)
+        look(name)
+        assert os.stat(name, follow_symlinks=False).st_atime_ns != 10**18, name
+
+
 def test_reading_changes_the_access_time_but_not_with_noatime():
     for name, flags, changes in ("read", 0, True), ("noatime", os.O_NOATIME, False):
         make(name, b"x" * 5000)
@@ -510,25 +544,38 @@ def root_test_setgid_directories_hand_on_their_group():
 
 
 def root_test_suid_goes_when_a_user_writes():
-    for name, mode in (("written", 0o6777), ("truncated", 0o6777), ("group", 0o2767), ("direct", 0o6777)):
-        make(name, b"x" * 4096)
-        os.chmod(name, mode)
+    make("source", b"y" * 4096)
 
-    def write(name, flags=0):
+    def change(name, how, flags=0):
         fd = os.open(name, os.O_WRONLY | flags)
-        os.write(fd, mmap.mmap(-1, 4096))
+        how(fd)
         os.close(fd)
 
-    assert as_user(1234, lambda: write("written"))
-    assert os.stat("written").st_mode & 0o7777 == 0o777
-    assert as_user(1234, lambda: os.truncate("truncated", 0))
-    assert os.stat("truncated").st_mode & 0o7777 == 0o777
-    assert as_user(1234, lambda: write("direct", os.O_DIRECT))
-    assert os.stat("direct").st_mode & 0o7777 == 0o777
+    def copy(fd):
+        source = os.open("source", os.O_RDONLY)
+        assert os.copy_file_range(source, fd, 4096) == 4096
+        os.close(source)
+
+    def write(name, flags=0):
+        change(name, lambda fd: os.write(fd, mmap.mmap(-1, 4096)), flags)
+
+    ways = {
+        "written": write,
+        "direct": lambda name: write(name, os.O_DIRECT),
+        "truncated": lambda name: os.truncate(name, os.stat(name).st_size // 2),
+        "allocated": lambda name: change(name, lambda fd: fallocate(fd, 0, 0, 8192)),
+        "punched": lambda name: change(name, lambda fd: fallocate(fd, PUNCH_HOLE | KEEP_SIZE, 0, 4096)),
+        "copied": lambda name: change(name, copy),
+    }
+    for name, way in ways.items():
+        make(name, b"x" * 4096)
+        os.chmod(name, 0o6777)
+        way(name)
+        assert os.stat(name).st_mode & 0o7777 == 0o6777, f"root's {name}"
+        os.chmod(name, 0o6777)
+        assert as_user(1234, lambda: way(name)), name
+        assert os.stat(name).st_mode & 0o7777 == 0o777, name
     make("root", b"x")
-    os.chmod("root", 0o6777)
-    write("root")
-    assert os.stat("root").st_mode & 0o7777 == 0o6777, "root keeps them"
     os.setxattr("root", "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))
     write("root")
     with raises(errno.ENODATA):

@@ -291,6 +291,39 @@ free_counts()
 	stat -f -c '%f %d' "$1"
 }
 
+# ---- dirty logs ----
+
+# crash_load DIR ARGUMENTS...: see crashload.py
+crash_load()
+{
+	"$python" "$tests_dir/crashload.py" "$@" >>"$work/load.log" 2>&1
+}
+
+# recovered_alike IMAGE: the kernel and userxfs recover a copy each, and make the same of it.
+recovered_alike()
+{
+	local image=$work/$1 by_kernel=$work/by-kernel by_userxfs=$work/by-userxfs status=0
+	cp --sparse=always "$image" "$by_kernel"
+	cp --sparse=always "$image" "$by_userxfs"
+	mount_kernel "$by_kernel" "$work/k"
+	unmount_kernel "$work/k"
+	"$USERXFS" --recover "$by_userxfs" >"$work/recover.log" 2>&1 || status=$?
+	tail -n 1 "$work/recover.log"
+	[ $status -le 1 ] || { cat "$work/recover.log"; fail "userxfs --recover: status $status"; }
+	check_sanitizers
+	check_image "$by_kernel"
+	check_image "$by_userxfs"
+	mount_kernel "$by_kernel" "$work/k" ro
+	mount_kernel "$by_userxfs" "$work/u" ro,nouuid
+	manifest "$work/k" >"$work/k.manifest"
+	manifest "$work/u" >"$work/u.manifest"
+	expect "free blocks and inodes after recovery" "$(free_counts "$work/k")" "$(free_counts "$work/u")"
+	unmount_kernel "$work/u"
+	unmount_kernel "$work/k"
+	same_files "after recovery" "$work/k.manifest" "$work/u.manifest"
+	"$USERXFS" --recover "$by_userxfs" >/dev/null || fail "userxfs --recover does not leave a clean log"
+}
+
 # ---- cleaning up ----
 
 # The daemons that have our work directory in their command line: those that went to the background too.

@@ -21,11 +21,6 @@ geometries=(
 )
 [ -n "${FULL:-}" ] || [ "$part" != killed ] || geometries=("${geometries[@]:0:2}")
 
-crash_load()
-{
-	"$python" "$tests_dir/crashload.py" "$@" >>"$work/load.log" 2>&1
-}
-
 # dirty_kernel IMAGE MKFS...: a volume that the kernel had mounted when it was shut down.
 dirty_kernel()
 {
@@ -66,31 +61,6 @@ dirty_userxfs()
 	unset "daemon_of[$mnt]"
 	wait || true
 	umount -i -l "$mnt"
-}
-
-# recovered_alike IMAGE
-recovered_alike()
-{
-	local image=$work/$1 by_kernel=$work/by-kernel by_userxfs=$work/by-userxfs status=0
-	cp --sparse=always "$image" "$by_kernel"
-	cp --sparse=always "$image" "$by_userxfs"
-	mount_kernel "$by_kernel" "$work/k"
-	unmount_kernel "$work/k"
-	"$USERXFS" --recover "$by_userxfs" >"$work/recover.log" 2>&1 || status=$?
-	tail -n 1 "$work/recover.log"
-	[ $status -le 1 ] || { cat "$work/recover.log"; fail "userxfs --recover: status $status"; }
-	check_sanitizers
-	check_image "$by_kernel"
-	check_image "$by_userxfs"
-	mount_kernel "$by_kernel" "$work/k" ro
-	mount_kernel "$by_userxfs" "$work/u" ro,nouuid
-	manifest "$work/k" >"$work/k.manifest"
-	manifest "$work/u" >"$work/u.manifest"
-	expect "free blocks and inodes after recovery" "$(free_counts "$work/k")" "$(free_counts "$work/u")"
-	unmount_kernel "$work/u"
-	unmount_kernel "$work/k"
-	same_files "after recovery" "$work/k.manifest" "$work/u.manifest"
-	"$USERXFS" --recover "$by_userxfs" >/dev/null || fail "userxfs --recover does not leave a clean log"
 }
 
 # A read-only mount replays in memory: what is seen is the same, the image is what it was.

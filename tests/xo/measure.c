@@ -120,7 +120,7 @@ static void throttle_row(struct xo *xo, struct xo_file *base, struct xo_file *fi
 	after = blocks_512(base->inode);
 	printf("%s,%llu,%.3f,%llu,%llu\n", percent, (unsigned long long)target, (double)target * 100 / 524288,
 	       (unsigned long long)(after - before) / 8, (unsigned long long)(after - before));
-	ensure(file_truncate(base->inode, base_bytes) == 0);
+	ensure(file_truncate(base->inode, base_bytes, true) == 0);
 }
 
 void xo_trace_throttle(struct xo *xo, uint64_t base_bytes, const char *table)
@@ -132,7 +132,7 @@ void xo_trace_throttle(struct xo *xo, uint64_t base_bytes, const char *table)
 
 	ensure(xo_open(xo, base, "base", "c") == 0 && xo_open(xo, filler, "filler", "c") == 0);
 	ensure(xo_write_chunks(base, 0, base_bytes, 1u << 20, 'a', &total) == 0 && total == base_bytes);
-	ensure(file_truncate(base->inode, base_bytes) == 0);
+	ensure(file_truncate(base->inode, base_bytes, true) == 0);
 	ensure(file_fsync(base->inode, false, NULL) == 0);
 	in = fopen(table, "r");
 	ensure(in && fgets(row, sizeof(row), in));

@@ -163,7 +163,7 @@ int xo_falloc(struct xo_file *file, const char *letters, uint64_t off, uint64_t 
 		else if (*p == 'u')
 			mode |= FALLOC_FL_UNSHARE_RANGE;
 	}
-	return file->inode ? file_fallocate(file->inode, mode, off, count) : -EBADF;
+	return file->inode ? file_fallocate(file->inode, mode, off, count, false) : -EBADF;
 }
 
 int xo_sync_range(struct xo_file *file, uint64_t off, uint64_t count)

@@ -261,7 +261,7 @@ static void run_trunc(struct xo *xo, char **arg, const char *line)
 {
 	struct xo_file *file = xo_current(xo);
 
-	xo_print_result(line, file->inode ? file_truncate(file->inode, xo_number(arg[1])) : -EBADF, 0);
+	xo_print_result(line, file->inode ? file_truncate(file->inode, xo_number(arg[1]), true) : -EBADF, 0);
 }
 
 static void run_falloc(struct xo *xo, char **arg, const char *line)

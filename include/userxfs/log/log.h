@@ -97,9 +97,14 @@ enum shutdown_reason {
 	SHUTDOWN_CORRUPT_ONDISK,	/* metadata on disk contradict themselves */
 	SHUTDOWN_LOG_IO,		/* a log write failed */
 	SHUTDOWN_META_IO,		/* metadata could not be written */
+	SHUTDOWN_FLUSH,			/* the device could not be flushed */
 	SHUTDOWN_FORCED,		/* asked for */
 };
 
 /* From here on nothing is written, every tx_begin() fails with -EIO; one log line; idempotent. */
 void log_shutdown(struct log *log, enum shutdown_reason reason, const char *where);
 bool log_is_shutdown(const struct log *log);
+/*
+ * Flushes the data device.  A failure shuts down: any write before it may be lost, and the next flush would not tell.
+ */
+int log_flush_device(struct log *log);

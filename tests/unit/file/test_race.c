@@ -45,7 +45,7 @@ static int setup(void **state)
 {
 	file_test_setup(state);
 	current = *state;
-	assert_int_equal(file_truncate(current->inode, FILE_BYTES), 0);
+	assert_int_equal(file_truncate(current->inode, FILE_BYTES, true), 0);
 	clock_set_ops(&hooked_clock);
 	return 0;
 }

@@ -75,7 +75,7 @@ static void stores_survive_failing_writes(void **state)
 	struct thread threads[ARRAY_COUNT(mains)];
 	struct run run = { .inode = t->inode };
 
-	assert_int_equal(file_truncate(t->inode, PAGES * PAGE_BYTES), 0);
+	assert_int_equal(file_truncate(t->inode, PAGES * PAGE_BYTES, true), 0);
 	for (unsigned i = 0; i < ARRAY_COUNT(mains); i++)
 		assert_int_equal(thread_create(&threads[i], "racer", mains[i], &run), 0);
 	for (unsigned i = 0; i < ARRAY_COUNT(mains); i++)

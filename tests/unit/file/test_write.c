@@ -55,7 +55,7 @@ static void reading_a_hole_keeps_nothing_in_memory(void **state)
 	struct file_test *t = *state;
 	struct mapping *m;
 
-	assert_int_equal(file_truncate(t->inode, 100 * MIB), 0);
+	assert_int_equal(file_truncate(t->inode, 100 * MIB, true), 0);
 	assert_int_equal(byte_at(t->inode, 50 * MIB), 0);
 	assert_int_equal(file_mapping(t->inode, &m), 0);
 	assert_int_equal(mapping_cached_bytes(m), 0);
@@ -97,22 +97,22 @@ static void apply(struct inode *inode, uint8_t *model, uint64_t *size, unsigned 
 		*size = max_u64(*size, end);
 		break;
 	case 1:
-		assert_int_equal(file_truncate(inode, off), 0);
+		assert_int_equal(file_truncate(inode, off, true), 0);
 		if (off < *size)
 			memset(model + off, 0, *size - off);
 		*size = off;
 		break;
 	case 2:
-		assert_int_equal(file_fallocate(inode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, count), 0);
+		assert_int_equal(file_fallocate(inode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, count, false), 0);
 		memset(model + off, 0, count);
 		break;
 	case 3:
-		assert_int_equal(file_fallocate(inode, FALLOC_FL_ZERO_RANGE, off, count), 0);
+		assert_int_equal(file_fallocate(inode, FALLOC_FL_ZERO_RANGE, off, count, false), 0);
 		memset(model + off, 0, count);
 		*size = max_u64(*size, end);
 		break;
 	case 4:
-		assert_int_equal(file_fallocate(inode, 0, off, count), 0);
+		assert_int_equal(file_fallocate(inode, 0, off, count, false), 0);
 		*size = max_u64(*size, end);
 		break;
 	case 5:
@@ -203,7 +203,7 @@ static void a_store_that_finds_no_room_makes_some(void **state)
 	uint64_t done = 0;
 
 	memset(stored, 's', sizeof(stored));
-	assert_int_equal(file_truncate(t->inode, MIB), 0);
+	assert_int_equal(file_truncate(t->inode, MIB, true), 0);
 	files_set_hooks(t->files, &hooks);
 	hoard_everything(&hoard, free_blocks(t));
 	assert_int_equal(file_fault_store(t->inode, 64 * KIB, sizeof(stored), stored, 1), 0);

@@ -102,7 +102,7 @@ int file_fault_store(struct inode *inode, uint64_t off, uint64_t count, const vo
 /* ---- everything else ---- */
 
 /*
- * @touch: mtime and ctime move although the size stays as it is, as for ftruncate(2) and O_TRUNC but not for truncate(2)
+ * @touch: mtime and ctime move although the size stays as it is: for ftruncate(2) and O_TRUNC, not for truncate(2)
  * (XFS: xfs_setattr_size).
  */
 int file_truncate(struct inode *inode, uint64_t size_bytes, bool touch);

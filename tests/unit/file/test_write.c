@@ -103,7 +103,8 @@ static void apply(struct inode *inode, uint8_t *model, uint64_t *size, unsigned 
 		*size = off;
 		break;
 	case 2:
-		assert_int_equal(file_fallocate(inode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, count, false), 0);
+		assert_int_equal(file_fallocate(inode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, count, false),
+				 0);
 		memset(model + off, 0, count);
 		break;
 	case 3:

@@ -179,7 +179,7 @@ enum tail_progress {
 	TAIL_NOTHING,			/* no item up to the target */
 	TAIL_PROGRESS,			/* something was written */
 	TAIL_STUCK,			/* everything is locked */
-	TAIL_FAILING,			/* writes fail */
+	TAIL_FAILING,			/* reads or writes fail */
 	TAIL_PINNED,			/* some of it is pinned: force the log */
 };
 

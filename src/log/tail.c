@@ -158,7 +158,7 @@ bool tail_is_in_the_way(struct log_item *item)
 /* ---- pushing ------------------------------------------------------------------------------------------------- */
 
 struct push_tally {
-	unsigned queued, pinned, other;
+	unsigned queued, pinned, failed;
 };
 
 static void push_one(struct log *log, struct log_item *item, struct push_tally *tally) REQUIRES(log->tail_lock);
@@ -179,8 +179,8 @@ static void push_one(struct log *log, struct log_item *item, struct push_tally *
 		tally->queued++;
 	else if (result == LOG_PUSH_PINNED)
 		tally->pinned++;
-	else
-		tally->other++;
+	else if (result == LOG_PUSH_FAILED)
+		tally->failed++;
 }
 
 static struct push_tally push_up_to(struct log *log, lsn_t target) REQUIRES(log->tail_lock);
@@ -188,12 +188,13 @@ static struct push_tally push_up_to(struct log *log, lsn_t target) REQUIRES(log-
 static struct push_tally push_up_to(struct log *log, lsn_t target)
 {
 	struct push_tally tally = { .queued = 0 };
+	unsigned pushed = 0;
 
 	log->push_cursor = log->tail_items.next;
 	while (log->push_cursor != &log->tail_items) {
 		struct log_item *item = item_at(log->push_cursor);
 
-		if (atomic_load(&item->lsn) > target || tally.queued + tally.pinned + tally.other >= PUSH_MAX)
+		if (atomic_load(&item->lsn) > target || pushed++ >= PUSH_MAX)
 			break;
 		log->push_cursor = log->push_cursor->next;
 		push_one(log, item, &tally);
@@ -233,7 +234,7 @@ bool tail_push(struct log *log, lsn_t target, enum tail_progress *progress)
 		*progress = TAIL_PROGRESS;
 	else if (tally.pinned)
 		*progress = TAIL_PINNED;
-	else if (err)
+	else if (err || tally.failed)
 		*progress = TAIL_FAILING;
 	else
 		*progress = tally.queued ? TAIL_PROGRESS : TAIL_STUCK;

@@ -3,6 +3,8 @@
 #
 # However a mount ends, everything is on the volume: umount, SIGTERM, SIGINT, an unmount while files are open, at once mounted
 # again.  Also what is only in the kernel's page cache (mmap), and files that were unlinked while open.
+#
+# not-under: release
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 

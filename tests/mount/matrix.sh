@@ -6,7 +6,7 @@
 # And both writers have made the same.
 #
 # parts: blocks sectors groups directories trees features inodes log
-# not-under: release blocks sectors groups trees inodes log
+# not-under: release
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 need_kernel_xfs

@@ -19,7 +19,7 @@ geometries=(
 	"-l su=256k -m rmapbt=1,reflink=0 -d agcount=2"
 	"-s size=4096 -m reflink=1,rmapbt=0 -d agcount=3"
 )
-[ -n "${FULL:-}" ] || [ "$part" != killed ] || geometries=("${geometries[@]:0:2}")
+[ -n "${FULL:-}" ] || [[ ! $part =~ killed|busy ]] || geometries=("${geometries[@]:0:2}")
 
 # dirty_kernel IMAGE MKFS...: a volume that the kernel had mounted when it was shut down.
 dirty_kernel()

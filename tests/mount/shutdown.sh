@@ -5,6 +5,7 @@
 # is written any more, and what the log holds is recovered by the kernel and by userxfs alike.
 #
 # parts: request flush log home
+# not-under: release
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 need_kernel_xfs

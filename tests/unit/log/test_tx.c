@@ -320,6 +320,36 @@ static void metadata_that_cannot_be_written_at_the_end_shut_down(void **state)
 	fixture_remove(&f);
 }
 
+static enum log_push_result push_what_cannot_be_read(struct log_item *item, struct list *writes)
+{
+	fake_of(item)->pushes++;
+	if (log_is_shutdown(item->log))
+		log_item_done(item);
+	return LOG_PUSH_FAILED;
+}
+
+/* An inode whose cluster cannot be read again, for example. */
+static void an_item_that_cannot_be_prepared_at_the_end_shuts_down(void **state)
+{
+	struct log_item_ops ops = fake_ops;
+	struct fake_item item;
+	struct fixture f;
+	struct tx *tx;
+
+	ops.push = push_what_cannot_be_read;
+	setup(&f);
+	fake_init(&f, &item, &ops, 100, 'a');
+	tx = fixture_begin(&f);
+	fake_join_dirty(tx, &item);
+	assert_int_equal(tx_commit(tx), 0);
+	quiet();
+	assert_int_equal(log_quiesce(f.log), -EIO);
+	loud();
+	assert_true(log_is_shutdown(f.log));
+	assert_true(item.pushes > 1);
+	teardown_unchecked(&f);
+}
+
 /* ---- rolling ------------------------------------------------------------------------------------------------- */
 
 static void roll_keeps_what_stays_and_lets_go_of_the_rest(void **state)
@@ -600,6 +630,7 @@ int main(void)
 		cmocka_unit_test(log_write_error_shuts_down),
 		cmocka_unit_test(metadata_write_error_is_retried),
 		cmocka_unit_test(metadata_that_cannot_be_written_at_the_end_shut_down),
+		cmocka_unit_test(an_item_that_cannot_be_prepared_at_the_end_shuts_down),
 		cmocka_unit_test(roll_keeps_what_stays_and_lets_go_of_the_rest),
 		cmocka_unit_test(chain_gets_a_new_reservation_at_every_roll),
 		cmocka_unit_test(blocks_are_reserved_used_and_given_back),

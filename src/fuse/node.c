@@ -78,7 +78,7 @@ void node_accessed(struct session *s, struct inode *inode, uint32_t open_flags)
 {
 	const struct volume_options *options = &s->vol->options;
 
-	if (!session_is_read_only(s) && !options->no_atime && !(open_flags & O_NOATIME))
+	if (!options->no_atime && !(open_flags & O_NOATIME))
 		inode_accessed(inode, options->strict_atime);
 }
 

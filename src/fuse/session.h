@@ -154,7 +154,10 @@ void node_entry(struct session *s, struct inode *inode, struct fuse_entry_out *o
 void node_attr(struct session *s, struct inode *inode, struct fuse_attr *out);
 /* How long the kernel may keep attributes: not while blocks may change by themselves. */
 uint64_t node_attr_timeout(struct inode *inode);
-/* Moves the access time, unless the mount or the descriptor (@open_flags) says not to.  Before the reply. */
+/*
+ * Moves the access time, unless the mount or the descriptor (@open_flags) says not to.  Before the reply: after it
+ * the file may be closed.
+ */
 void node_accessed(struct session *s, struct inode *inode, uint32_t open_flags);
 /*
  * Makes the kernel ask for the attributes of @nodeid again: a request changed more of them than the kernel expects.

@@ -374,15 +374,15 @@ int volume_recover(const struct volume_options *options, struct volume_recovery_
 
 int volume_sync(struct volume *vol)
 {
+	bool was_flushed = false;
 	int err, ret;
 
 	if (vol->is_read_only)
 		return 0;
 	ret = files_flush_all(vol->files, true);
-	err = log_force(vol->log, 0, NULL);
-	if (!ret)
-		ret = err;
-	err = log_flush_device(vol->log);
+	err = log_force(vol->log, 0, &was_flushed);
+	if (!err && !was_flushed)
+		err = log_flush_device(vol->log);
 	return ret ? ret : err;
 }
 

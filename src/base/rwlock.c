@@ -11,7 +11,11 @@
  *
  * Order of service: a waiting writer keeps new readers out; readers that waited while a writer had the lock get it
  * together when that writer leaves, before the next writer.  So neither kind can starve the other.  Waiting
- * readers do not compete for the lock after waking up: they are given it (.read_generation moves).
+ * readers do not compete for the lock after waking up: they are given it.  A waiting writer is woken when the lock
+ * is free, and may find that a running thread was faster.
+ *
+ * Most locks are held for less time than it takes to go to sleep and be woken, so everybody tries a little longer
+ * before sleeping; and each sleeper has a condition of its own, so that nobody is woken for nothing.
  */
 #include <userxfs/base/error.h>
 
@@ -22,14 +26,24 @@
 #define WAITING	(1u << 30)
 #define READERS	(WAITING - 1)
 
+enum {
+	SPINS = 100,		/* tries before sleeping: one or two microseconds */
+};
+
+struct rwlock_waiter {
+	struct list node;
+	bool is_writer;
+	bool has_lock;		/* a reader: it was given the lock */
+	struct cond wake;
+};
+
 void rwlock_init(struct rwlock *l, enum lock_rank rank, uint64_t order, const char *name)
 {
 	atomic_init(&l->state, 0);
 	l->write_waiters = 0;
 	l->read_waiters = 0;
-	l->read_generation = 0;
+	list_init(&l->waiters);
 	mutex_init(&l->wait_lock, RANK_LEAF, 0, "rwlock waiters");
-	cond_init(&l->wait);
 	l->rank = rank;
 	l->order = order;
 	l->name = name;
@@ -38,7 +52,6 @@ void rwlock_init(struct rwlock *l, enum lock_rank rank, uint64_t order, const ch
 void rwlock_deinit(struct rwlock *l)
 {
 	ensure(atomic_load_explicit(&l->state, memory_order_relaxed) == 0);
-	cond_deinit(&l->wait);
 	mutex_deinit(&l->wait_lock);
 }
 
@@ -68,87 +81,117 @@ static bool try_write(struct rwlock *l)
 						       memory_order_relaxed);
 }
 
-/* Clears WAITING when nobody does any more.  Under wait_lock. */
+static bool spin(struct rwlock *l, bool (*try_lock)(struct rwlock *l))
+{
+	for (int i = 0; i < SPINS && !(load(l) & WAITING); i++) {
+		if (try_lock(l))
+			return true;
+		cpu_relax();
+	}
+	return false;
+}
+
+/* ---- with waiters: under wait_lock ----------------------------------------------------------------------------- */
+
+/* Clears WAITING when nobody does any more. */
 static void settle(struct rwlock *l)
 {
-	if (!l->write_waiters && !l->read_waiters)
+	if (list_is_empty(&l->waiters))
 		atomic_fetch_and_explicit(&l->state, ~WAITING, memory_order_relaxed);
 }
 
-/* Gives the lock, which has no writer, to all waiting readers.  Under wait_lock. */
+static void join_waiters(struct rwlock *l, struct rwlock_waiter *w)
+{
+	cond_init(&w->wake);
+	list_push_back(&l->waiters, &w->node);
+}
+
+static void leave_waiters(struct rwlock_waiter *w)
+{
+	list_remove(&w->node);
+	cond_deinit(&w->wake);
+}
+
+/* Gives the lock, which has no writer, to all waiting readers. */
 static void admit_readers(struct rwlock *l)
 {
 	atomic_fetch_add_explicit(&l->state, l->read_waiters, memory_order_acq_rel);
 	l->read_waiters = 0;
-	l->read_generation++;
+	list_for_each(node, &l->waiters) {
+		struct rwlock_waiter *w = list_entry(node, struct rwlock_waiter, node);
+
+		if (!w->is_writer && !w->has_lock) {
+			w->has_lock = true;
+			cond_signal(&w->wake);
+		}
+	}
+}
+
+static void wake_writer(struct rwlock *l)
+{
+	list_for_each(node, &l->waiters) {
+		struct rwlock_waiter *w = list_entry(node, struct rwlock_waiter, node);
+
+		if (w->is_writer) {
+			cond_signal(&w->wake);
+			return;
+		}
+	}
 }
 
 static void read_lock_slow(struct rwlock *l)
 {
-	uint64_t generation;
+	struct rwlock_waiter w = { .is_writer = false };
 
 	mutex_lock_unranked(&l->wait_lock);
 	atomic_fetch_or_explicit(&l->state, WAITING, memory_order_relaxed);
 	if (!(atomic_load_explicit(&l->state, memory_order_acquire) & WRITER) && !l->write_waiters) {
 		atomic_fetch_add_explicit(&l->state, 1, memory_order_acquire);
-		settle(l);
-		mutex_unlock_unranked(&l->wait_lock);
-		return;
+	} else {
+		join_waiters(l, &w);
+		l->read_waiters++;
+		while (!w.has_lock)
+			cond_wait_unranked(&w.wake, &l->wait_lock);
+		leave_waiters(&w);
 	}
-	generation = l->read_generation;
-	l->read_waiters++;
-	while (generation == l->read_generation)
-		cond_wait_unranked(&l->wait, &l->wait_lock);
+	settle(l);
 	mutex_unlock_unranked(&l->wait_lock);
 }
 
 static void write_lock_slow(struct rwlock *l)
 {
+	struct rwlock_waiter w = { .is_writer = true };
+
 	mutex_lock_unranked(&l->wait_lock);
 	atomic_fetch_or_explicit(&l->state, WAITING, memory_order_relaxed);
+	join_waiters(l, &w);
 	l->write_waiters++;
 	/* With WAITING set nobody changes a state without holders but under wait_lock. */
 	while (atomic_load_explicit(&l->state, memory_order_acquire) & (WRITER | READERS))
-		cond_wait_unranked(&l->wait, &l->wait_lock);
+		cond_wait_unranked(&w.wake, &l->wait_lock);
 	atomic_fetch_or_explicit(&l->state, WRITER, memory_order_acquire);
 	l->write_waiters--;
+	leave_waiters(&w);
 	settle(l);
 	mutex_unlock_unranked(&l->wait_lock);
 }
 
-/* Wakes those who can use what was released.  Under wait_lock. */
-static void wake(struct rwlock *l, bool has_admitted_readers)
-{
-	if (has_admitted_readers)
-		cond_broadcast(&l->wait);
-	else if (l->write_waiters && !l->read_waiters)
-		cond_signal(&l->wait);
-	else
-		cond_broadcast(&l->wait);
-}
-
 static void read_unlock_slow(struct rwlock *l)
 {
-	uint32_t old;
-
 	mutex_lock_unranked(&l->wait_lock);
-	old = atomic_fetch_sub_explicit(&l->state, 1, memory_order_release);
-	if ((old & READERS) == 1)
-		wake(l, false);
+	if ((atomic_fetch_sub_explicit(&l->state, 1, memory_order_release) & READERS) == 1)
+		wake_writer(l);
 	mutex_unlock_unranked(&l->wait_lock);
 }
 
 static void write_unlock_slow(struct rwlock *l)
 {
-	bool has_readers;
-
 	mutex_lock_unranked(&l->wait_lock);
-	has_readers = l->read_waiters > 0;
 	atomic_fetch_and_explicit(&l->state, ~WRITER, memory_order_release);
-	if (has_readers)
+	if (l->read_waiters)
 		admit_readers(l);
-	settle(l);
-	wake(l, has_readers);
+	else
+		wake_writer(l);
 	mutex_unlock_unranked(&l->wait_lock);
 }
 
@@ -161,7 +204,7 @@ static void forget_held(struct rwlock *l)
 NO_LOCK_ANALYSIS void rwlock_read_lock(struct rwlock *l)
 {
 	held_check(l, l->rank, l->order, l->name);
-	if (!try_read(l))
+	if (!spin(l, try_read))
 		read_lock_slow(l);
 	held_push(l, l->rank, l->order, l->name);
 }
@@ -169,7 +212,7 @@ NO_LOCK_ANALYSIS void rwlock_read_lock(struct rwlock *l)
 NO_LOCK_ANALYSIS void rwlock_write_lock(struct rwlock *l)
 {
 	held_check(l, l->rank, l->order, l->name);
-	if (!try_write(l))
+	if (!spin(l, try_write))
 		write_lock_slow(l);
 	held_push(l, l->rank, l->order, l->name);
 }
@@ -227,11 +270,7 @@ void rwlock_demote(struct rwlock *l)
 	mutex_lock_unranked(&l->wait_lock);
 	atomic_fetch_add_explicit(&l->state, 1, memory_order_relaxed);
 	atomic_fetch_and_explicit(&l->state, ~WRITER, memory_order_release);
-	if (l->read_waiters) {
-		admit_readers(l);
-		cond_broadcast(&l->wait);
-	}
-	settle(l);
+	admit_readers(l);
 	mutex_unlock_unranked(&l->wait_lock);
 }
 

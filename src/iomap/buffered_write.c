@@ -87,30 +87,69 @@ static int reserve_hole(struct inode *inode, uint64_t off, uint64_t count, uint3
 	return 0;
 }
 
+/* Whether the mapping cannot be made without changing the fork. */
+static bool needs_change(const struct extent *ext, uint32_t flags)
+{
+	if (flags & IOMAP_ZERO)
+		return ext->state == EXTENT_DELAYED;
+	return ext->state == EXTENT_HOLE && !(flags & IOMAP_UNSHARE);
+}
+
+/* The mapping of blocks that are there already, or of a hole that is not to be filled.  map_lock held. */
+static int use_existing(struct inode *inode, fileblk_t off_blk, struct extent *ext, struct iomap *map)
+{
+	int err = iomap_refuse_shared(inode, off_blk, ext);
+
+	iomap_from_extent(inode, ext, 0, map);
+	return err;
+}
+
+/* Overwrites need the map_lock shared only, so any number of them goes on at once. */
+static int begin_overwrite(struct inode *inode, fileblk_t off_blk, fileblk_t end_blk, uint32_t flags,
+			   struct iomap *map, bool *is_through)
+{
+	struct extent ext;
+	bool is_eof;
+	int err;
+
+	if (log_is_shutdown(inode_cache_log(inode->cache)))
+		return -EIO;
+	err = iomap_lock_shared(inode);
+	if (err)
+		return err;
+	ext = iomap_lookup(inode, off_blk, end_blk, &is_eof);
+	*is_through = !needs_change(&ext, flags);
+	if (*is_through)
+		err = use_existing(inode, off_blk, &ext, map);
+	rwlock_read_unlock(&inode->map_lock);
+	return err;
+}
+
 int buffered_write_begin(struct inode *inode, uint64_t off, uint64_t count, uint32_t flags, struct iomap *map,
 			 struct iomap *source)
 {
 	const struct geometry *geo = inode_geometry(inode);
-	fileblk_t off_blk = bytes_to_blocks_down(geo, off);
+	fileblk_t off_blk = bytes_to_blocks_down(geo, off), end_blk = bytes_to_blocks_up(geo, off + count);
+	bool is_eof, is_through;
 	struct extent ext;
-	bool is_eof;
 	int err;
 
 	/* With an extent size hint blocks are allocated at once, aligned to the hint. */
 	if (inode->map.extent_hint_blocks && !(flags & IOMAP_ZERO))
 		return direct_write_begin(inode, off, count, flags, map, source);
+	err = begin_overwrite(inode, off_blk, end_blk, flags, map, &is_through);
+	if (err || is_through)
+		return err;
 	err = iomap_lock_loaded(inode);
 	if (err)
 		return err;
-	ext = iomap_lookup(inode, off_blk, bytes_to_blocks_up(geo, off + count), &is_eof);
+	ext = iomap_lookup(inode, off_blk, end_blk, &is_eof);
 	if (flags & IOMAP_ZERO && ext.state == EXTENT_DELAYED)
 		return zero_over_delayed(inode, off, ext, map);
-	if (ext.state == EXTENT_HOLE && !(flags & (IOMAP_ZERO | IOMAP_UNSHARE))) {
+	if (needs_change(&ext, flags))
 		err = reserve_hole(inode, off, count, flags, is_eof, map);
-	} else {
-		err = iomap_refuse_shared(inode, off_blk, &ext);
-		iomap_from_extent(inode, &ext, 0, map);
-	}
+	else
+		err = use_existing(inode, off_blk, &ext, map);
 	rwlock_write_unlock(&inode->map_lock);
 	return err;
 }

@@ -107,15 +107,25 @@ void buddy_deinit(struct buddy *b)
 		region_destroy(b, list_first(&b->regions, struct region, node));
 }
 
+static unsigned first_order_with_free(const struct buddy *b, unsigned order)
+{
+	while (order < FOLIO_ORDERS && list_is_empty(&b->free[order]))
+		order++;
+	return order;
+}
+
+bool buddy_has(const struct buddy *b, uint32_t bytes)
+{
+	return first_order_with_free(b, bytes_to_order(bytes)) < FOLIO_ORDERS;
+}
+
 void *buddy_alloc(struct buddy *b, uint32_t bytes, struct region **region)
 {
-	unsigned want = bytes_to_order(bytes), order = want;
+	unsigned want = bytes_to_order(bytes), order = first_order_with_free(b, want);
 	struct free_block *block;
 	struct region *r;
 	unsigned page;
 
-	while (order < FOLIO_ORDERS && list_is_empty(&b->free[order]))
-		order++;
 	if (order == FOLIO_ORDERS) {
 		if (!region_create(b))
 			return NULL;

@@ -5,6 +5,10 @@
  * A mapping is busy while it has dirty folios or folios under writeback; while it is busy it stands on the dirty list
  * and its owner is pinned.  Reclaim is second chance: a folio touched since the last look goes to the young end once
  * more.
+ *
+ * What was written out and not touched since stands on a list of its own, which reclaim takes first: whoever wrote it
+ * through the kernel has it in the kernel's cache as well.  A streaming writer gets its memory from there, before the
+ * cache grows: memory that is fresh from the system costs more than the write itself.
  */
 #include "internal.h"
 
@@ -31,6 +35,7 @@ int pagecache_create(struct device *dev, const struct pagecache_options *options
 	cond_init(&cache->work);
 	buddy_init(&cache->memory);
 	list_init(&cache->lru);
+	list_init(&cache->written);
 	list_init(&cache->dirty);
 	*out = cache;
 	return 0;
@@ -40,7 +45,7 @@ void pagecache_destroy(struct pagecache *cache)
 {
 	if (!cache)
 		return;
-	ensure(list_is_empty(&cache->lru));
+	ensure(list_is_empty(&cache->lru) && list_is_empty(&cache->written));
 	buddy_deinit(&cache->memory);
 	cond_deinit(&cache->work);
 	cond_deinit(&cache->ended);
@@ -190,18 +195,31 @@ void mapping_set_error(struct mapping *m, int err)
 
 /* ---- reclaim ---- */
 
-/* Takes up to RECLAIM_BATCH old folios off the LRU, referenced. */
-static unsigned take_old(struct pagecache *cache, struct folio **batch, unsigned *looked)
+/* Moves @f to the young end of the LRU, from wherever it stands. */
+static void make_young(struct pagecache *cache, struct folio *f) REQUIRES(cache->lock);
+
+static void make_young(struct pagecache *cache, struct folio *f)
 {
+	pagecache_unlist(cache, f);
+	list_push_back(&cache->lru, &f->lru_node);
+}
+
+/* Takes clean folios that were not used lately off the old end of @list, referenced: @bytes or a batch. */
+static unsigned take_old(struct pagecache *cache, struct list *list, uint64_t bytes, struct folio **batch,
+			 unsigned *looked) REQUIRES(cache->lock);
+
+static unsigned take_old(struct pagecache *cache, struct list *list, uint64_t bytes, struct folio **batch,
+			 unsigned *looked)
+{
+	uint64_t taken = 0;
 	unsigned n = 0;
 
-	mutex_lock(&cache->lock);
-	while (n < RECLAIM_BATCH && *looked && !list_is_empty(&cache->lru)) {
-		struct folio *f = list_first(&cache->lru, struct folio, lru_node);
+	while (n < RECLAIM_BATCH && taken < bytes && *looked && !list_is_empty(list)) {
+		struct folio *f = list_first(list, struct folio, lru_node);
 		uint32_t refs = atomic_load(&f->refs);
 
 		(*looked)--;
-		list_move_back(&cache->lru, &f->lru_node);
+		make_young(cache, f);
 		if (atomic_load(&f->flags) & (FOLIO_DIRTY | FOLIO_WRITEBACK))
 			continue;
 		if (atomic_exchange_explicit(&folio_blocks(f)->was_referenced, false, memory_order_relaxed))
@@ -209,10 +227,11 @@ static unsigned take_old(struct pagecache *cache, struct folio **batch, unsigned
 		/* Zero: it is on its way to folio_destroy(), which waits for this lock. */
 		while (refs && !atomic_compare_exchange_weak(&f->refs, &refs, refs + 1))
 			;
-		if (refs)
-			batch[n++] = f;
+		if (!refs)
+			continue;
+		batch[n++] = f;
+		taken += f->bytes;
 	}
-	mutex_unlock(&cache->lock);
 	return n;
 }
 
@@ -242,11 +261,50 @@ uint64_t pagecache_reclaim_pass(struct pagecache *cache)
 	unsigned looked = 1024, n;
 
 	while (atomic_load(&cache->cached_bytes) > cache->options.budget_bytes && looked) {
-		n = take_old(cache, batch, &looked);
+		mutex_lock(&cache->lock);
+		n = take_old(cache, list_is_empty(&cache->written) ? &cache->lru : &cache->written, UINT64_MAX, batch,
+			     &looked);
+		mutex_unlock(&cache->lock);
 		for (unsigned i = 0; i < n; i++)
 			freed += reclaim_one(batch[i]);
 	}
 	return freed;
+}
+
+void pagecache_recycle(struct pagecache *cache, uint32_t bytes)
+{
+	struct folio *batch[RECLAIM_BATCH];
+	unsigned looked = RECLAIM_BATCH, n = 0;
+
+	mutex_lock(&cache->lock);
+	if (cache->written_bytes > cache->options.dirty_background_bytes && !buddy_has(&cache->memory, bytes))
+		n = take_old(cache, &cache->written, bytes, batch, &looked);
+	mutex_unlock(&cache->lock);
+	for (unsigned i = 0; i < n; i++)
+		reclaim_one(batch[i]);
+}
+
+void pagecache_folio_written(struct pagecache *cache, struct folio *f)
+{
+	struct folio_blocks *fb = folio_blocks(f);
+
+	atomic_store_explicit(&fb->was_referenced, false, memory_order_relaxed);
+	mutex_lock(&cache->lock);
+	pagecache_unlist(cache, f);
+	list_push_back(&cache->written, &f->lru_node);
+	fb->is_in_written = true;
+	cache->written_bytes += f->bytes;
+	mutex_unlock(&cache->lock);
+}
+
+void pagecache_unlist(struct pagecache *cache, struct folio *f)
+{
+	struct folio_blocks *fb = folio_blocks(f);
+
+	list_remove(&f->lru_node);
+	if (fb->is_in_written)
+		cache->written_bytes -= f->bytes;
+	fb->is_in_written = false;
 }
 
 void pagecache_counts(struct pagecache *cache, struct pagecache_counts *out)

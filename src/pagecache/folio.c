@@ -126,7 +126,7 @@ static void folio_destroy(struct folio *f, struct pagecache *cache)
 	struct folio_blocks *fb = folio_blocks(f);
 
 	mutex_lock(&cache->lock);
-	list_remove(&f->lru_node);
+	pagecache_unlist(cache, f);
 	buddy_free(&cache->memory, fb->region, f->data, f->bytes);
 	mutex_unlock(&cache->lock);
 	atomic_fetch_sub(&cache->cached_bytes, f->bytes);

@@ -30,6 +30,8 @@ void buddy_deinit(struct buddy *b);
 /* A naturally aligned block of @bytes (power of two, 4 KiB to 1 MiB); NULL when the system has none.  *region is for
  * buddy_free(). */
 void *buddy_alloc(struct buddy *b, uint32_t bytes, struct region **region);
+/* Whether buddy_alloc() needs no new region. */
+bool buddy_has(const struct buddy *b, uint32_t bytes);
 void buddy_free(struct buddy *b, struct region *region, void *data, uint32_t bytes);
 
 /* ---- index.c: one mapping's folios by position ---- */
@@ -74,7 +76,9 @@ struct pagecache {
 	struct cond ended;			/* an I/O ended, memory became clean */
 	struct cond work;			/* for pagecache_wait_work() */
 	struct buddy memory;			/* [lock] */
-	struct list lru;			/* [lock] every folio, oldest first */
+	struct list lru;			/* [lock] every folio but those in .written, oldest first */
+	struct list written;			/* [lock] written out, oldest first: the first to go */
+	uint64_t written_bytes;			/* [lock] of the folios in .written */
 	struct list dirty;			/* [lock] busy mappings, those with the oldest dirty folios first */
 	uint64_t round;				/* [lock] of pagecache_write_all() */
 	bool wake_requested;			/* [lock] */
@@ -113,6 +117,7 @@ struct folio_blocks {
 	uint8_t block_log;			/* of the mapping it was made for */
 	_Atomic uint32_t io_count;		/* writeback I/Os that carry it */
 	_Atomic bool was_referenced;		/* second chance in the LRU */
+	bool is_in_written;			/* not in the LRU [cache lock] */
 	uint64_t bits[];			/* uptodate words, then dirty words */
 };
 
@@ -143,3 +148,9 @@ void folio_stop_being_busy(struct mapping *m);
 /* Waits for cache->ended unless @done(arg) already; helps with completions when there are no threads. */
 void pagecache_wait_ended(struct mapping *m, bool (*done)(void *arg), void *arg);
 void pagecache_signal_ended(struct pagecache *cache);
+/* @f has been written out: memory for pagecache_recycle() unless somebody uses it again. */
+void pagecache_folio_written(struct pagecache *cache, struct folio *f);
+/* Takes @f off the list it stands on.  cache->lock held. */
+void pagecache_unlist(struct pagecache *cache, struct folio *f) REQUIRES(cache->lock);
+/* Lets go of folios that were written out, instead of having the cache grow by @bytes. */
+void pagecache_recycle(struct pagecache *cache, uint32_t bytes);

@@ -218,6 +218,8 @@ static struct folio *unused_folio(struct mapping *m, uint64_t off, uint64_t want
 	atomic_fetch_add(&cache->cached_bytes, bytes);
 	if (atomic_load(&cache->cached_bytes) > cache->options.budget_bytes)
 		pagecache_reclaim_pass(cache);
+	else
+		pagecache_recycle(cache, bytes);
 	f = folio_create(m, off, bytes);
 	if (!f && bytes > m->min_folio_bytes) {
 		atomic_fetch_sub(&cache->cached_bytes, bytes - m->min_folio_bytes);

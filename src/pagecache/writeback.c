@@ -50,6 +50,7 @@ static void folio_end_io(struct mapping *m, struct folio *f)
 	mapping_tag(m, f, TAG_WRITEBACK, false);
 	mutex_unlock(&m->lock);
 	atomic_fetch_and(&f->flags, ~(uint32_t)FOLIO_WRITEBACK);
+	pagecache_folio_written(m->cache, f);
 	pagecache_signal_ended(m->cache);
 	folio_stop_being_busy(m);
 }

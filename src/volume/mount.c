@@ -23,6 +23,7 @@
 #include "volume_private.h"
 
 #define CACHE_LIMIT_BYTES (4ull << 30)
+#define BACKGROUND_MAX_BYTES (128ull << 20)	/* dirty data beyond that is written out, however large the cache */
 #define BUFFER_BYTES (256u << 20)
 #define UNUSED_INODES 65536u
 
@@ -139,7 +140,7 @@ static int create_pagecache(struct volume *vol)
 	uint64_t budget = vol->options.cache_bytes ? vol->options.cache_bytes : default_cache_bytes();
 	struct pagecache_options options = {
 		.budget_bytes = budget,
-		.dirty_background_bytes = budget / 8,
+		.dirty_background_bytes = min_u64(budget / 8, BACKGROUND_MAX_BYTES),
 		.dirty_limit_bytes = budget / 2,
 		.dirty_expire_ns = 30ull * 1000000000ull,
 	};

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <userxfs/base/list.h>
+
 /* Clang thread-safety annotations; nothing under gcc. */
 #if defined(__clang__)
 #define TSA(x) __attribute__((x))
@@ -96,9 +98,8 @@ struct CAPABILITY("rwlock") rwlock {
 	_Atomic uint32_t state;	/* readers, writer bit, waiting bit: see src/base/rwlock.c */
 	uint32_t write_waiters;	/* [wait_lock] */
 	uint32_t read_waiters;	/* [wait_lock] */
-	uint64_t read_generation; /* moves when the waiting readers get the lock [wait_lock] */
+	struct list waiters;	/* oldest first [wait_lock] */
 	struct mutex wait_lock;
-	struct cond wait;
 	enum lock_rank rank;
 	uint64_t order;
 	const char *name;

@@ -215,6 +215,34 @@ static void writing_all_goes_by_age(void **state)
 	fixture_destroy(f);
 }
 
+/* A stream of writes gets its memory from what it has written before, but not from what is used again. */
+static void written_folios_are_recycled_before_the_cache_grows(void **state)
+{
+	struct pagecache_options options = roomy;
+	struct pagecache_counts counts;
+	struct fixture *f;
+	struct folio *folio;
+
+	options.dirty_background_bytes = 4 * MIB;
+	f = fixture_create(&options, 4096);
+	for (uint64_t off = 0; off < 48 * MIB; off += MIB) {
+		store(f->mapping, &f->owner, off, MIB, 0x11);
+		flush(f);
+		folio = mapping_find_locked(f->mapping, MIB + 5);
+		if (folio)
+			folio_release(folio);
+	}
+	pagecache_counts(f->cache, &counts);
+	assert_true(counts.cached_bytes <= 16 * MIB);
+	folio = mapping_find_locked(f->mapping, MIB + 5);
+	assert_non_null(folio);
+	assert_int_equal(folio->data[5], 0x11);
+	folio_release(folio);
+	assert_null(mapping_find_locked(f->mapping, 2 * MIB));
+	assert_null(mapping_verify(f->mapping));
+	fixture_destroy(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +257,7 @@ int main(void)
 		cmocka_unit_test(old_dirty_data_are_written_without_pressure),
 		cmocka_unit_test(writers_are_held_at_the_dirty_limit),
 		cmocka_unit_test(writing_all_goes_by_age),
+		cmocka_unit_test(written_folios_are_recycled_before_the_cache_grows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

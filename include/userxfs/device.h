@@ -129,6 +129,8 @@ int device_open(const char *path, const struct device_options *options, struct d
 
 /* A device in memory, zero-filled, for tests.  With alignment 1. */
 int device_create_memory(uint64_t size_bytes, struct device **out);
+/* The same over @bytes, which stay the caller's. */
+int device_create_memory_over(void *bytes, uint64_t size_bytes, struct device **out);
 /* The bytes of a memory device. */
 void *device_memory(struct device *dev);
 

@@ -18,6 +18,8 @@
 
 struct volume_options {
 	const char *device;		/* image file or block device */
+	struct device *opened;		/* use this instead of opening .device, which then is only its name in
+					 * messages; the volume owns it, even if mounting fails */
 	const char *log_device;		/* external log; NULL: internal */
 	uint64_t off_bytes;		/* where the volume starts in @device */
 	enum device_engine engine;

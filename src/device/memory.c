@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A device in memory, for tests: requests are queued like those of the sync engine, and copied. */
+/* A device in memory: requests are queued like those of the sync engine, and copied. */
 #include <string.h>
 
 #include <userxfs/base/error.h>
@@ -12,6 +12,7 @@ struct memory_engine {
 	struct device dev;
 	struct queue queue;
 	char *bytes;		/* [I] dev.size_bytes of them */
+	bool is_borrowed;	/* [I] .bytes are somebody else's */
 };
 
 static struct memory_engine *memory_engine(struct device *dev)
@@ -48,7 +49,8 @@ static void memory_close(struct device *dev)
 	struct memory_engine *engine = memory_engine(dev);
 
 	queue_deinit(&engine->queue);
-	mem_free(engine->bytes);
+	if (!engine->is_borrowed)
+		mem_free(engine->bytes);
 	mem_free(engine);
 }
 
@@ -62,17 +64,14 @@ static const struct device_ops memory_ops = {
 	.close = memory_close,
 };
 
-int device_create_memory(uint64_t size_bytes, struct device **out)
+int device_create_memory_over(void *bytes, uint64_t size_bytes, struct device **out)
 {
 	struct memory_engine *engine = mem_alloc_zeroed(sizeof(*engine));
 
 	if (!engine)
 		return -ENOMEM;
-	engine->bytes = mem_alloc_zeroed(size_bytes);
-	if (!engine->bytes) {
-		mem_free(engine);
-		return -ENOMEM;
-	}
+	engine->bytes = bytes;
+	engine->is_borrowed = true;
 	engine->dev.size_bytes = size_bytes;
 	engine->dev.alignment_bytes = 1;
 	engine->dev.can_discard = true;
@@ -80,6 +79,18 @@ int device_create_memory(uint64_t size_bytes, struct device **out)
 	queue_init(&engine->queue, &engine->dev);
 	*out = &engine->dev;
 	return 0;
+}
+
+int device_create_memory(uint64_t size_bytes, struct device **out)
+{
+	void *bytes = mem_alloc_zeroed(size_bytes);
+	int err = bytes ? device_create_memory_over(bytes, size_bytes, out) : -ENOMEM;
+
+	if (err)
+		mem_free(bytes);
+	else
+		memory_engine(*out)->is_borrowed = false;
+	return err;
 }
 
 void *device_memory(struct device *dev)

@@ -281,9 +281,7 @@ static void free_volume(struct volume *vol)
 	mem_free(vol);
 }
 
-/* Opens the devices and brings the log into a state to start from. */
-static int open_volume(struct volume *vol, uint8_t *sb, uint64_t *log_off, struct log_head *head,
-		       struct volume_recovery_report *report)
+static int open_device(struct volume *vol)
 {
 	struct device_options options = {
 		.engine = vol->options.engine,
@@ -291,7 +289,16 @@ static int open_volume(struct volume *vol, uint8_t *sb, uint64_t *log_off, struc
 		.off_bytes = vol->options.off_bytes,
 		.read_only = vol->options.read_only,
 	};
-	int err = device_open(vol->options.device, &options, &vol->dev);
+
+	vol->dev = vol->options.opened;
+	return vol->dev ? 0 : device_open(vol->options.device, &options, &vol->dev);
+}
+
+/* Opens the devices and brings the log into a state to start from. */
+static int open_volume(struct volume *vol, uint8_t *sb, uint64_t *log_off, struct log_head *head,
+		       struct volume_recovery_report *report)
+{
+	int err = open_device(vol);
 
 	if (!err)
 		err = volume_read_superblock(vol, sb, SUPERBLOCK_READ_BYTES);
@@ -311,6 +318,7 @@ static int volume_new(const struct volume_options *options, struct volume **out,
 	if (!vol || !*sb) {
 		mem_free(vol);
 		mem_free(*sb);
+		device_close(options->opened);
 		return -ENOMEM;
 	}
 	vol->options = *options;
@@ -330,6 +338,7 @@ int volume_mount(const struct volume_options *options, struct volume **out)
 
 	if (options->no_recovery && !options->read_only) {
 		msg_error("norecovery works only together with ro: add ro, or leave norecovery out");
+		device_close(options->opened);
 		return -EINVAL;
 	}
 	err = volume_new(options, &vol, &sb);

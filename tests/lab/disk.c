@@ -78,7 +78,8 @@ bool disk_is_clean(const struct disk *disk)
 	static char said[1 << 16];
 
 	/* -P, a small hash: nothing to read ahead, and threads would take longer to start than to work. */
-	if (shell(said, sizeof(said), "xfs_repair -n -f -P -o bhash=256 /proc/%d/fd/%d 2>&1", getpid(), disk->fd) == 0)
+	if (shell(said, sizeof(said), "xfs_repair -n -f -P -o bhash=256 /proc/%d/fd/%d 2>&1", getpid(),
+		  disk->fd) == 0)
 		return true;
 	fputs(said, stdout);
 	return false;

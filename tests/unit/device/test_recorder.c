@@ -167,7 +167,8 @@ static void random_cuts_are_many_and_repeatable(void **state)
 
 static void names_that_mean_nothing_are_refused(void **state)
 {
-	static const char *const bad[] = { "", "5", "5:", "5:some", "5:none:1", "5:torn", "x:all", ":all", "5:all-but" };
+	static const char *const bad[] = { "",	       "5",	 "5:",	  "5:some",    "5:none:1",
+					   "5:torn",   "x:all",	 ":all",  "5:all-but" };
 	struct cut cut;
 
 	for (unsigned i = 0; i < ARRAY_COUNT(bad); i++)

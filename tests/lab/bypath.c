@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* System calls by path; see paths.h. */
-#include "paths.h"
+/* System calls by path; see bypath.h. */
+#include "bypath.h"
 
 #include <errno.h>
 #include <string.h>

@@ -386,6 +386,8 @@ static int replay_inode(struct recovery *r, const struct recovery_item *item, ls
 		err = replay_into(r, item, &f, lsn, buf, dip);
 	if (!err && f.ilf_fields & OWNER_FIELDS)
 		err = change_owners(r, &f, dip);
+	if (!err)
+		err = recovery_note_inode(r, buf, dip);
 	buffer_release(buf);
 	return err;
 }

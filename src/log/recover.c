@@ -160,6 +160,15 @@ static bool comes_first(const struct recovery *r, const struct recovery_item *it
 	return find_type(r, item->type)->order == RECOVERY_FIRST;
 }
 
+static bool has_pieces(const struct recovery *r, const struct recovery_tx *tx)
+{
+	list_for_each(node, &tx->items) {
+		if (recovery_buffer_is_piece(r, list_entry(node, struct recovery_item, node)))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Within a transaction: what makes blocks comes before the inodes in them; unlinked pointers after the inodes, which
  * are free by then; and what says that blocks were freed last: until then it keeps others from being replayed.
@@ -189,6 +198,7 @@ static int replay_transaction(void *context, struct recovery_tx *tx)
 	struct recovery *r = context;
 
 	reorder(r, tx);
+	r->pieces.is_noting = has_pieces(r, tx);
 	list_for_each(node, &tx->items) {
 		int err = replay_item(r, list_entry(node, struct recovery_item, node), tx->lsn);
 
@@ -278,9 +288,12 @@ int log_recover(const struct recovery_options *options, struct list *intents, st
 		list_init(&r.intent_buckets[i]);
 	err = cancel_table_init(&r.cancelled);
 	if (!err)
+		err = piece_table_init(&r.pieces);
+	if (!err)
 		err = run_pass(&r, 1);
 	if (!err)
 		err = replay(&r);
+	piece_table_deinit(&r.pieces);
 	cancel_table_deinit(&r.cancelled);
 	recovery_forget_torn(&r);
 	if (err)

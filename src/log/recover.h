@@ -74,6 +74,21 @@ int cancel_table_add(struct cancel_table *t, daddr_u64 daddr, uint32_t count);
 /* Pass 2: one time less. */
 void cancel_table_drop(struct cancel_table *t, daddr_u64 daddr, uint32_t count);
 
+/* ---- directory blocks in pieces (recover_pieces.c) ------------------------------------------------------------ */
+
+/* Pieces that were replayed, and the directories they may belong to. */
+struct piece_table {
+	struct list *pieces, *directories; /* PIECE_BUCKETS of each */
+	bool is_noting;			/* the transaction being replayed has pieces: its inodes are noted */
+};
+
+int piece_table_init(struct piece_table *t);
+void piece_table_deinit(struct piece_table *t);
+/* The buffer was changed by a transaction of @lsn. */
+int recovery_dirty_piece(struct recovery *r, struct buffer *buf, lsn_t lsn);
+/* All of the log has been replayed: the blocks are whole again, with LSN and checksum.  -EFSCORRUPTED. */
+int recovery_join_pieces(struct recovery *r);
+
 /* ---- buffers (recover_buffer.c) ------------------------------------------------------------------------------- */
 
 enum {
@@ -88,24 +103,38 @@ struct recovery {
 	uint8_t quota_off;		/* XFS_DQTYPE_* */
 	struct buffer_cache *cache;	/* of pass 2 */
 	struct list writes;		/* what was changed */
-	uint64_t dirty_bytes;
+	uint64_t dirty_bytes, kept_bytes; /* ... that could not be written before the end */
 	struct list torn;		/* struct torn_inode */
 	struct list *intents;		/* struct recovered_intent.node */
 	struct list intent_buckets[INTENT_BUCKETS]; /* ... .hash_node */
+	struct piece_table pieces;
 };
 
 extern const struct recovery_item_type recovery_buffer_type;
+/* Clusters whose inodes have been sealed one by one. */
+extern const struct block_type recovery_cluster_type;
+
+/* By magic number; NULL: none that is known. */
+const struct block_type *recovery_type_of(const struct geometry *geo, const void *data, size_t bytes, daddr_u64 daddr);
 
 /* Pass 1: notes freed blocks. */
 int recovery_note_cancelled(struct recovery *r, const struct recovery_item *item);
-/* Verifies what was changed, then writes it home. */
-int recovery_write_home(struct recovery *r);
-/* The same when much has been changed. */
-int recovery_limit_memory(struct recovery *r);
-void recovery_forget_torn(struct recovery *r);
 /* Whether @item's buffers come first, after the others or last of all (XFS: xlog_recover_buf_reorder). */
 bool recovery_buffer_is_cancel(const struct recovery_item *item);
 bool recovery_buffer_has_unlinked(const struct recovery_item *item);
+/* Whether it may be of a part of a directory block. */
+bool recovery_buffer_is_piece(const struct recovery *r, const struct recovery_item *item);
+
+/* ---- what was changed (recover_home.c) ------------------------------------------------------------------------- */
+
+bool recovery_is_dirty(const struct buffer *buf);
+/* All of the log has been replayed: verifies what was changed, then writes it home. */
+int recovery_write_home(struct recovery *r);
+/* Before that: writes what makes sense already. */
+int recovery_write_some(struct recovery *r);
+/* The same when much has been changed. */
+int recovery_limit_memory(struct recovery *r);
+void recovery_forget_torn(struct recovery *r);
 
 /* ---- intents (recover_intent.c) -------------------------------------------------------------------------------- */
 

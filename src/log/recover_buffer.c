@@ -6,8 +6,6 @@
  * whole is believed; one whose write was cut off is replayed like an older one, and is right when all of the log has
  * been replayed, because everything since its last complete write is there.
  *
- * Blocks are verified when all is done, not before: until then a torn one may make no sense.
- *
  * Clusters of inodes have no LSN.  A new chunk's is replayed as a whole; otherwise only the unlinked pointers are
  * taken, since all else of an inode is in items of its own.
  */
@@ -23,7 +21,6 @@
 
 enum {
 	BUFFER_UNITS_MAX = XFS_MAX_BLOCKSIZE / SECTOR_UNIT_BYTES,
-	DIRTY_BYTES_MAX = 256 << 20,	/* written home before there is more */
 	MAP_WORD_BITS = 32,
 };
 
@@ -44,7 +41,7 @@ static void replayed_cluster_seal(const struct geometry *geo, void *data, size_t
 	(void)lsn;
 }
 
-static const struct block_type replayed_cluster = {
+const struct block_type recovery_cluster_type = {
 	.name = "inode cluster",
 	.log_type = XFS_BLFT_DINO_BUF,
 	.crc_off = CRC_OFF_NONE,
@@ -60,13 +57,12 @@ static const struct block_type *node_type(const struct geometry *geo, const void
 	return block_da_node.verify(geo, data, bytes, daddr) ? &block_attr_node : &block_da_node;
 }
 
-/* By magic number; NULL: none that is known. */
-static const struct block_type *type_of_contents(const struct geometry *geo, const struct buffer *buf)
+const struct block_type *recovery_type_of(const struct geometry *geo, const void *data, size_t bytes, daddr_u64 daddr)
 {
-	const struct xfs_da_blkinfo *info = buf->data;
+	const struct xfs_da_blkinfo *info = data;
 	__be32 magic;
 
-	memcpy(&magic, buf->data, sizeof(magic));
+	memcpy(&magic, data, sizeof(magic));
 	switch (be32_to_cpu(magic)) {
 	case XFS_SB_MAGIC: return &block_superblock;
 	case XFS_AGF_MAGIC: return &block_agf;
@@ -88,14 +84,19 @@ static const struct block_type *type_of_contents(const struct geometry *geo, con
 	switch (be16_to_cpu(info->magic)) {
 	case XFS_DIR3_LEAF1_MAGIC: return &block_dir_leaf1;
 	case XFS_DIR3_LEAFN_MAGIC: return &block_dir_leafn;
-	case XFS_DA3_NODE_MAGIC: return node_type(geo, buf->data, buf->bytes, buf->daddr);
+	case XFS_DA3_NODE_MAGIC: return node_type(geo, data, bytes, daddr);
 	case XFS_ATTR3_LEAF_MAGIC: return &block_attr_leaf;
 	}
 	switch (be32_to_cpu(magic) >> 16) {
-	case XFS_DINODE_MAGIC: return &replayed_cluster;
+	case XFS_DINODE_MAGIC: return &recovery_cluster_type;
 	case XFS_DQUOT_MAGIC: return &block_dquot;
 	}
 	return NULL;
+}
+
+static const struct block_type *type_of_contents(const struct geometry *geo, const struct buffer *buf)
+{
+	return recovery_type_of(geo, buf->data, buf->bytes, buf->daddr);
 }
 
 static bool is_dquot_type(unsigned log_type)
@@ -149,130 +150,8 @@ int recovery_read(struct recovery *r, daddr_u64 daddr, uint32_t count, struct bu
 	if (err != -EFSCORRUPTED)
 		return err;
 	/* Blocks that had been parts of something of another size are used again. */
-	err = recovery_write_home(r);
+	err = recovery_write_some(r);
 	return err ? err : buffer_read(r->cache, daddr, count, NULL, out);
-}
-
-void recovery_dirty(struct recovery *r, struct buffer *buf, const struct block_type *type, lsn_t lsn)
-{
-	buf->type = type;
-	if (lsn)
-		atomic_store(&buf->lsn, lsn);
-	if (buffer_queue_write(buf, &r->writes))
-		r->dirty_bytes += buf->bytes;
-}
-
-static bool is_dirty(const struct buffer *buf)
-{
-	return atomic_load(&((struct buffer *)(uintptr_t)buf)->flags) & BUFFER_QUEUED;
-}
-
-/* ---- inodes whose write was cut off ---------------------------------------------------------------------------- */
-
-struct torn_inode {
-	struct list node;
-	daddr_u64 daddr;
-	uint32_t count, off_bytes;
-};
-
-void recovery_dirty_inode(struct recovery *r, struct buffer *buf, struct xfs_dinode *dip)
-{
-	dinode_seal(r->geo, dip);
-	recovery_dirty(r, buf, &replayed_cluster, 0);
-}
-
-int recovery_dirty_torn_inode(struct recovery *r, struct buffer *buf, struct xfs_dinode *dip)
-{
-	struct torn_inode *torn = mem_alloc_zeroed(sizeof(*torn));
-
-	if (!torn)
-		return -ENOMEM;
-	torn->daddr = buf->daddr;
-	torn->count = (uint32_t)(buf->bytes >> SECTOR_UNIT_LOG);
-	torn->off_bytes = (uint32_t)((char *)dip - (char *)buf->data);
-	list_push_back(&r->torn, &torn->node);
-	recovery_dirty(r, buf, &replayed_cluster, 0);
-	return 0;
-}
-
-static int seal_torn(struct recovery *r, const struct torn_inode *torn)
-{
-	struct xfs_dinode *dip;
-	struct buffer *buf;
-	const char *why;
-	int err = buffer_read(r->cache, torn->daddr, torn->count, NULL, &buf);
-
-	if (err)
-		return err;
-	dip = (void *)((char *)buf->data + torn->off_bytes);
-	why = dip->di_mode ? dinode_verify(r->geo, (struct inum){ be64_to_cpu(dip->di_ino) }, dip) : NULL;
-	if (why) {
-		msg_error("inode %llu cannot be replayed: %s; run xfs_repair",
-			  (unsigned long long)be64_to_cpu(dip->di_ino), why);
-		err = -EFSCORRUPTED;
-	} else {
-		dinode_seal(r->geo, dip);
-	}
-	buffer_release(buf);
-	return err;
-}
-
-void recovery_forget_torn(struct recovery *r)
-{
-	while (!list_is_empty(&r->torn)) {
-		struct torn_inode *torn = list_first(&r->torn, struct torn_inode, node);
-
-		list_remove(&torn->node);
-		mem_free(torn);
-	}
-}
-
-static int seal_all_torn(struct recovery *r)
-{
-	int err = 0;
-
-	list_for_each(node, &r->torn) {
-		err = seal_torn(r, list_entry(node, struct torn_inode, node));
-		if (err)
-			return err;
-	}
-	recovery_forget_torn(r);
-	return 0;
-}
-
-/* ---- home ------------------------------------------------------------------------------------------------------ */
-
-/* Nothing is written if anything is wrong. */
-static int verify_all(struct recovery *r)
-{
-	list_for_each(node, &r->writes) {
-		struct buffer *buf = list_entry(node, struct buffer, queue_node);
-		int err = block_verify_write(buf->type, r->geo, buf->data, buf->bytes, buf->daddr);
-
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-int recovery_write_home(struct recovery *r)
-{
-	int err = seal_all_torn(r);
-
-	if (!err)
-		err = verify_all(r);
-	if (!err)
-		err = buffer_submit_list(r->cache, &r->writes, false, true);
-	if (err)
-		return err;
-	r->dirty_bytes = 0;
-	buffer_cache_shrink(r->cache);
-	return 0;
-}
-
-int recovery_limit_memory(struct recovery *r)
-{
-	return r->dirty_bytes > DIRTY_BYTES_MAX ? recovery_write_home(r) : 0;
 }
 
 /* ---- buffer items ---------------------------------------------------------------------------------------------- */
@@ -351,9 +230,20 @@ static const char *check_regions(const struct recovery_item *item)
 	return run.region == item->region_count ? NULL : "has more regions than it needs";
 }
 
-static bool is_directory_type(unsigned log_type)
+/*
+ * Whether it may be of a piece of a directory block.  A node of one block may be an attribute fork's as well.
+ */
+static bool is_piece(const struct geometry *geo, const struct xfs_buf_log_format *blf)
 {
-	return log_type >= XFS_BLFT_DIR_BLOCK_BUF && log_type <= XFS_BLFT_DIR_LEAFN_BUF;
+	unsigned type = log_type_of(blf);
+
+	return !(blf->blf_flags & XFS_BLF_CANCEL) && (uint32_t)blf->blf_len * SECTOR_UNIT_BYTES < geo->dir.block_bytes &&
+	       type >= XFS_BLFT_DIR_BLOCK_BUF && type <= XFS_BLFT_DA_NODE_BUF;
+}
+
+bool recovery_buffer_is_piece(const struct recovery *r, const struct recovery_item *item)
+{
+	return item->type == XFS_LI_BUF && is_piece(r->geo, format_of(item));
 }
 
 static const char *check_buffer(const struct geometry *geo, const struct recovery_item *item)
@@ -370,8 +260,8 @@ static const char *check_buffer(const struct geometry *geo, const struct recover
 		return NULL;
 	if (blf->blf_len > BUFFER_UNITS_MAX)
 		return "is longer than any block";
-	if (is_directory_type(log_type_of(blf)) && blf->blf_len * SECTOR_UNIT_BYTES < geo->dir.block_bytes)
-		return "is a directory block in several pieces, which only the kernel can replay";
+	if (is_piece(geo, blf) && (uint32_t)blf->blf_len * SECTOR_UNIT_BYTES % geo->block_bytes)
+		return "is a part of a directory block that is no block";
 	if (blf->blf_flags & XFS_BLF_INODE_BUF && blf->blf_len * SECTOR_UNIT_BYTES % geo->inode_bytes)
 		return "is no cluster of inodes";
 	return check_regions(item);
@@ -412,7 +302,7 @@ static int replay_unlinked(struct recovery *r, const struct recovery_item *item,
 				dinode_seal(r->geo, dip);
 		}
 	}
-	recovery_dirty(r, buf, &replayed_cluster, 0);
+	recovery_dirty(r, buf, &recovery_cluster_type, 0);
 	return 0;
 }
 
@@ -431,11 +321,13 @@ static int replay_contents(struct recovery *r, const struct recovery_item *item,
 	const struct block_type *type;
 
 	copy_regions(item, buf);
+	if (is_piece(r->geo, format_of(item)))
+		return recovery_dirty_piece(r, buf, lsn);
 	type = type_of_replayed(r->geo, buf, log_type);
 	if (!type)
 		return -EFSCORRUPTED;
 	/* New inodes, all of them as they were logged. */
-	if (type == &replayed_cluster)
+	if (type == &recovery_cluster_type)
 		block_inode_cluster.seal(r->geo, buf->data, buf->bytes, 0);
 	recovery_dirty(r, buf, type, lsn);
 	return 0;
@@ -459,7 +351,7 @@ static int replay_into(struct recovery *r, const struct recovery_item *item, str
 	const struct xfs_buf_log_format *blf = format_of(item);
 	int err;
 
-	if (!is_dirty(buf) && is_newer(r->geo, buf, lsn))
+	if (!recovery_is_dirty(buf) && is_newer(r->geo, buf, lsn))
 		return 0;
 	if (blf->blf_flags & XFS_BLF_INODE_BUF)
 		err = replay_unlinked(r, item, buf);

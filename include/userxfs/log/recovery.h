@@ -85,6 +85,11 @@ void recovery_dirty_inode(struct recovery *r, struct buffer *buf, struct xfs_din
  * has been replayed; then it is verified and gets its checksum.
  */
 int recovery_dirty_torn_inode(struct recovery *r, struct buffer *buf, struct xfs_dinode *dip);
+/*
+ * The inode is as new as the transaction being replayed, by that or on disk already (buffer still locked).  Blocks of
+ * directories that lie in several pieces are found through it.  -ENOMEM.
+ */
+int recovery_note_inode(struct recovery *r, const struct buffer *buf, const struct xfs_dinode *dip);
 /* One more was replayed (for the report). */
 void recovery_count_inode(struct recovery *r);
 /* Quotas of this kind (XFS_DQTYPE_*) were turned off later in the log. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where the log ends.  (XFS: xlog_find_head, xlog_find_tail, xlog_verify_head.)
+ * Where the log begins and ends.  (XFS: xlog_find_head, xlog_find_tail, xlog_verify_head, xlog_verify_tail.)
  *
  * Every block of the log starts with the cycle in which it was written (a record's first block with a magic number,
  * then the cycle), so a log looks like this, and the head is where N - 1 begins:
@@ -21,7 +21,7 @@
 #include <userxfs/base/memory.h>
 #include <userxfs/base/message.h>
 
-#include "internal.h"
+#include "recover.h"
 
 enum {
 	CHECKED_RECORDS = XLOG_MAX_ICLOGS,	/* before the head, by checksum */
@@ -213,8 +213,7 @@ static int last_record(const struct scan *s, uint64_t end, struct found_record *
 		}
 		out->index = end;
 		out->head = head;
-		out->blocks = (record_header_bytes((uint32_t)max_u64(be32_to_cpu(head->h_size), 1)) +
-			       be32_to_cpu(head->h_len)) / BLOCK_BYTES;
+		out->blocks = (record_headers_of(head) + be32_to_cpu(head->h_len)) / BLOCK_BYTES;
 		*found = true;
 		return 0;
 	}
@@ -265,11 +264,12 @@ static int drop_torn_records(struct scan *s)
 
 		if (err)
 			return err;
-		if (!found || r.index + r.blocks > end)
+		/* The window may begin in the middle of one. */
+		if (!found)
 			break;
 		if (!tail)
 			tail = be64_to_cpu(r.head->h_tail_lsn);
-		if (!has_good_crc(s, &r))
+		if (r.index + r.blocks != end || !has_good_crc(s, &r))
 			bad = r.index;
 		if (is_at_tail(s, &r, tail))
 			break;
@@ -294,10 +294,46 @@ static bool is_unmount_record(const struct scan *s, const struct found_record *r
 	return op.oh_flags & XLOG_UNMOUNT_TRANS;
 }
 
+/*
+ * Several records may be under way at a time.  When the first of them did not arrive, the others may have been written
+ * over what the last whole record calls the tail: they knew one further on.  All before that was home by then, so
+ * records that have been written over are not needed.  @flight_blocks: how far behind the head that can be.
+ */
+static int skip_overwritten(const struct scan *s, struct log_head *head, uint64_t flight_blocks)
+{
+	logpos_t end = lsn_to_pos(s->blocks, head->head) + flight_blocks - s->blocks;
+	lsn_t tail = head->tail;
+	struct record_reader reader;
+	bool found = true;
+	int err = record_reader_init(&reader, s->dev, s->off_bytes, s->geo, head);
+
+	while (!err && found && reader.pos < end) {
+		struct log_record record;
+		const char *why;
+
+		err = record_reader_try(&reader, &record, &found, &why);
+		if (!err || !why)
+			continue;
+		/* Without another the damage is found again, and reported, when all is read. */
+		err = record_reader_skip(&reader, &found);
+		if (!err && found)
+			tail = pos_to_lsn(s->blocks, reader.pos);
+	}
+	record_reader_deinit(&reader);
+	if (err)
+		return err;
+	if (tail != head->tail)
+		msg_warning("the log's tail at block %u was written over: it is at block %u now",
+			    lsn_block(head->tail), lsn_block(tail));
+	head->tail = tail;
+	return 0;
+}
+
 /* Head and tail from the last record before the head. */
 static int conclude(const struct scan *s, struct log_head *out)
 {
 	struct found_record last;
+	uint64_t flight_blocks;
 	uint32_t cycle;
 	bool found;
 	int err = last_record(s, s->window_blocks, &last, &found);
@@ -319,11 +355,12 @@ static int conclude(const struct scan *s, struct log_head *out)
 	};
 	out->tail = out->head;
 	out->state = LOG_CLEAN;
-	if (!is_unmount_record(s, &last)) {
-		out->tail = be64_to_cpu(last.head->h_tail_lsn);
-		out->state = LOG_DIRTY;
-	}
-	return 0;
+	if (is_unmount_record(s, &last))
+		return 0;
+	out->tail = be64_to_cpu(last.head->h_tail_lsn);
+	out->state = LOG_DIRTY;
+	flight_blocks = min_u64(XLOG_MAX_ICLOGS * (uint64_t)be32_to_cpu(last.head->h_size) / BLOCK_BYTES, s->blocks);
+	return skip_overwritten(s, out, flight_blocks);
 }
 
 int log_find_head(struct device *dev, uint64_t off_bytes, const struct geometry *geo, struct log_head *out)

@@ -161,6 +161,8 @@ void record_add_op(struct record_writer *w, uint8_t client, uint8_t flags, const
 int record_finish(struct record_writer *w, lsn_t tail);
 /* Bytes of header blocks of a record of at most @record_bytes. */
 uint32_t record_header_bytes(uint32_t record_bytes);
+/* The same of a record on disk.  Old mkfs.xfs left h_size too small for the only record it writes. */
+uint32_t record_headers_of(const struct xlog_rec_header *head);
 /* NULL, or why nothing can be made of a record with this header; its checksum is not looked at. */
 const char *record_header_verify(const struct geometry *geo, const struct xlog_rec_header *head);
 /* Whether the checksum of a record is right, whichever machine has written it.  mkfs.xfs leaves it zero. */

@@ -23,6 +23,7 @@
 #include <userxfs/base/memory.h>
 #include <userxfs/format/crc32c.h>
 #include <userxfs/base/message.h>
+#include <userxfs/base/unfix.h>
 
 #include "internal.h"
 
@@ -51,6 +52,13 @@ uint32_t record_header_bytes(uint32_t record_bytes)
 	return (uint32_t)div_round_up(record_bytes, XLOG_HEADER_CYCLE_SIZE) * BLOCK_BYTES;
 }
 
+uint32_t record_headers_of(const struct xlog_rec_header *head)
+{
+	uint32_t size = be32_to_cpu(head->h_size), len = be32_to_cpu(head->h_len);
+
+	return record_header_bytes((uint32_t)max_u64(max_u64(size, len), 1));
+}
+
 /* ---- what a record must be ------------------------------------------------------------------------------------ */
 
 const char *record_header_verify(const struct geometry *geo, const struct xlog_rec_header *head)
@@ -63,6 +71,8 @@ const char *record_header_verify(const struct geometry *geo, const struct xlog_r
 		return "unknown version";
 	if (len == 0 || len > RECORD_BYTES_MAX || len % BLOCK_BYTES || size > RECORD_BYTES_MAX)
 		return "bad size";
+	if (len > size && be32_to_cpu(head->h_num_logops) != 1)
+		return "longer than it may be";
 	return NULL;
 }
 
@@ -100,6 +110,8 @@ static int write_range(struct log *log, logpos_t pos, const char *data, uint64_t
 	uint64_t first = min_u64(bytes, (log->blocks - block) * BLOCK_BYTES);
 	int err;
 
+	if (unfix(UNFIX_log_without_flush))
+		flags &= ~DEVICE_PREFLUSH;
 	err = device_write(log->dev, log->off_bytes + block * BLOCK_BYTES, data, first, flags);
 	if (!err && first < bytes)
 		err = device_write(log->dev, log->off_bytes, data + first, bytes - first, flags & ~DEVICE_PREFLUSH);

@@ -31,8 +31,15 @@ struct log_record {
 int record_reader_init(struct record_reader *r, struct device *dev, uint64_t off_bytes, const struct geometry *geo,
 		       const struct log_head *head);
 void record_reader_deinit(struct record_reader *r);
-/* The next record, valid until the next call; *found is false at the end.  -EFSCORRUPTED, -EFSBADCRC. */
+/*
+ * The next record, valid until the next call; *found is false at the end.  -EFSCORRUPTED, -EFSBADCRC: .pos stays, and
+ * *why says why there is no record.
+ */
+int record_reader_try(struct record_reader *r, struct log_record *out, bool *found, const char **why);
+/* The same; every failure has written a log line. */
 int record_reader_next(struct record_reader *r, struct log_record *out, bool *found);
+/* Goes on to the next place that begins like the record that should be there; *found is false when there is none. */
+int record_reader_skip(struct record_reader *r, bool *found);
 
 /* ---- transactions (recover_tx.c) ------------------------------------------------------------------------------ */
 
@@ -115,7 +122,8 @@ extern const struct recovery_item_type recovery_buffer_type;
 extern const struct block_type recovery_cluster_type;
 
 /* By magic number; NULL: none that is known. */
-const struct block_type *recovery_type_of(const struct geometry *geo, const void *data, size_t bytes, daddr_u64 daddr);
+const struct block_type *recovery_type_of(const struct geometry *geo, const void *data, size_t bytes,
+					  daddr_u64 daddr);
 
 /* Pass 1: notes freed blocks. */
 int recovery_note_cancelled(struct recovery *r, const struct recovery_item *item);

@@ -3,7 +3,7 @@
  * Reading records from the tail of the log to its head.  (XFS: xlog_do_recovery_pass, xlog_unpack_data.)
  *
  * Nothing in a record is believed before its header has been checked against where it stands and its checksum has
- * been compared.  mkfs.xfs alone writes records without a checksum.
+ * been compared.
  */
 #include <string.h>
 
@@ -85,21 +85,10 @@ static int read_blocks(struct record_reader *r, logpos_t pos, uint64_t count, ch
 	return 0;
 }
 
-/* Bytes of its headers.  Old mkfs.xfs left h_size too small for the only record it writes. */
-static uint32_t header_bytes(const struct xlog_rec_header *head)
-{
-	uint32_t size = be32_to_cpu(head->h_size), len = be32_to_cpu(head->h_len);
-
-	if (len > size && be32_to_cpu(head->h_num_logops) == 1)
-		size = len;
-	return record_header_bytes((uint32_t)max_u64(size, 1));
-}
-
 /* NULL, or why there is no record at .pos. */
 static const char *header_verify(const struct record_reader *r, const struct xlog_rec_header *head)
 {
-	uint32_t size = be32_to_cpu(head->h_size), len = be32_to_cpu(head->h_len);
-
+	uint32_t len = be32_to_cpu(head->h_len);
 	const char *why;
 
 	if (be32_to_cpu(head->h_magicno) != XLOG_HEADER_MAGIC_NUM)
@@ -109,11 +98,9 @@ static const char *header_verify(const struct record_reader *r, const struct xlo
 		return why;
 	if (be32_to_cpu(head->h_fmt) != XLOG_FMT)
 		return "written by a machine of another kind";
-	if (len > size && be32_to_cpu(head->h_num_logops) != 1)
-		return "longer than it may be";
 	if (be64_to_cpu(head->h_lsn) != pos_to_lsn(r->blocks, r->pos))
 		return "it belongs elsewhere in the log";
-	if ((header_bytes(head) + len) / BLOCK_BYTES > r->end - r->pos)
+	if ((record_headers_of(head) + len) / BLOCK_BYTES > r->end - r->pos)
 		return "it goes on behind the head of the log";
 	return NULL;
 }
@@ -131,37 +118,34 @@ static void restore_words(char *record, char *payload, uint32_t payload_bytes)
 	}
 }
 
-static int complain(const struct record_reader *r, const char *why, int err)
-{
-	msg_error("log record at block %llu: %s; run xfs_repair", (unsigned long long)(r->pos % r->blocks), why);
-	return err;
-}
-
-int record_reader_next(struct record_reader *r, struct log_record *out, bool *found)
+int record_reader_try(struct record_reader *r, struct log_record *out, bool *found, const char **why)
 {
 	struct xlog_rec_header *head = (void *)r->record;
 	uint32_t headers, len;
-	const char *why;
 	char *payload;
 	int err;
 
 	*found = false;
+	*why = NULL;
 	if (r->pos == r->end)
 		return 0;
 	err = read_blocks(r, r->pos, 1, r->record);
 	if (err)
 		return err;
-	why = header_verify(r, head);
-	if (why)
-		return complain(r, why, -EFSCORRUPTED);
-	headers = header_bytes(head);
+	*why = header_verify(r, head);
+	if (*why)
+		return -EFSCORRUPTED;
+	headers = record_headers_of(head);
 	len = be32_to_cpu(head->h_len);
 	payload = r->record + headers;
 	err = read_blocks(r, r->pos, (headers + len) / BLOCK_BYTES, r->record);
 	if (err)
 		return err;
-	if (!record_crc_is_good(head, payload, len))
-		return complain(r, "wrong checksum", -EFSBADCRC);
+	/* Only mkfs.xfs writes a record without; nothing has to be replayed from there on. */
+	if (!head->h_crc || !record_crc_is_good(head, payload, len)) {
+		*why = "wrong checksum";
+		return -EFSBADCRC;
+	}
 	restore_words(r->record, payload, len);
 	*out = (struct log_record){
 		.lsn = be64_to_cpu(head->h_lsn),
@@ -171,5 +155,34 @@ int record_reader_next(struct record_reader *r, struct log_record *out, bool *fo
 	};
 	r->pos += (headers + len) / BLOCK_BYTES;
 	*found = true;
+	return 0;
+}
+
+int record_reader_next(struct record_reader *r, struct log_record *out, bool *found)
+{
+	const char *why;
+	int err = record_reader_try(r, out, found, &why);
+
+	if (err && why)
+		msg_error("log record at block %llu: %s; run xfs_repair", (unsigned long long)(r->pos % r->blocks),
+			  why);
+	return err;
+}
+
+int record_reader_skip(struct record_reader *r, bool *found)
+{
+	const struct xlog_rec_header *head = (const void *)r->record;
+
+	*found = false;
+	while (++r->pos < r->end) {
+		int err = read_blocks(r, r->pos, 1, r->record);
+
+		if (err)
+			return err;
+		*found = be32_to_cpu(head->h_magicno) == XLOG_HEADER_MAGIC_NUM &&
+			 be64_to_cpu(head->h_lsn) == pos_to_lsn(r->blocks, r->pos);
+		if (*found)
+			return 0;
+	}
 	return 0;
 }

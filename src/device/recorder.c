@@ -208,6 +208,21 @@ uint64_t recorder_position(struct recorder *rec)
 	return position;
 }
 
+void recorder_describe(struct recorder *rec, uint64_t position, char *text, size_t bytes)
+{
+	const struct event *e;
+
+	mutex_lock(&rec->lock);
+	ensure(position < rec->count);
+	e = &rec->events[position];
+	if (e->is_flush)
+		snprintf(text, bytes, "flush");
+	else
+		snprintf(text, bytes, "write %" PRIu64 "+%" PRIu64 "%s", e->off_bytes, e->count_bytes,
+			 e->is_durable ? " durable" : "");
+	mutex_unlock(&rec->lock);
+}
+
 void recorder_read_all(struct recorder *rec, void *bytes)
 {
 	mutex_lock(&rec->lock);

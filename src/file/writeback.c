@@ -15,6 +15,7 @@
 #include <userxfs/base/clock.h>
 #include <userxfs/base/fault.h>
 #include <userxfs/base/memory.h>
+#include <userxfs/base/unfix.h>
 #include <userxfs/extent/delay.h>
 
 enum write_kind {
@@ -113,6 +114,13 @@ static int map_dirty(void *owner, uint64_t off, uint64_t end, struct writeback_t
 	return 0;
 }
 
+static int finish_before_data(struct writeback_io *io);
+
+static int io_submit(void *owner, struct writeback_io *io)
+{
+	return unfix(UNFIX_size_before_data) ? finish_before_data(io) : 0;
+}
+
 static void io_done(void *owner, struct writeback_io *io)
 {
 	struct files *files = inode_files(owner);
@@ -135,6 +143,7 @@ static bool help_with_completions(void *owner)
 const struct writeback_ops file_writeback_ops = {
 	.map = map_dirty,
 	.size = size_of,
+	.submit = io_submit,
 	.done = io_done,
 	.help = help_with_completions,
 };
@@ -236,16 +245,27 @@ static unsigned run_length(struct writeback_io **ios, unsigned n)
 	return i;
 }
 
+/* The bytes [@off, @end) are on the disk. */
+static int note_written(struct inode *inode, unsigned kind, uint64_t off, uint64_t end)
+{
+	if (kind == KIND_UNWRITTEN)
+		return file_convert_unwritten(inode, off, end);
+	return file_update_disk_size(inode, end);
+}
+
+static int finish_before_data(struct writeback_io *io)
+{
+	unsigned kind = io->kind;
+
+	io->kind = KIND_INSIDE;
+	return kind == KIND_INSIDE ? 0 : note_written(io->owner, kind, io->off_bytes, io->off_bytes + io->count_bytes);
+}
+
 static void finish_run(struct writeback_io **ios, unsigned n)
 {
-	struct inode *inode = ios[0]->owner;
 	uint64_t off = ios[0]->off_bytes, end = ios[n - 1]->off_bytes + ios[n - 1]->count_bytes;
-	int err;
+	int err = note_written(ios[0]->owner, ios[0]->kind, off, end);
 
-	if (ios[0]->kind == KIND_UNWRITTEN)
-		err = file_convert_unwritten(inode, off, end);
-	else
-		err = file_update_disk_size(inode, end);
 	for (unsigned i = 0; i < n; i++)
 		writeback_io_end(ios[i], err);
 }

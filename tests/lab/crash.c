@@ -3,12 +3,12 @@
  * The power is cut at every write.
  *
  *	crash [--list] [--scenario NAME] [--seeds FROM-TO] [--operations N] [--mkfs ARGS] [--every N] [--repair-every N]
- *	      [--unfix NAME] [--cut CUT [--save FILE]] [--show]
+ *	      [--again-every N] [--unfix NAME] [--cut CUT [--again CUT] [--save FILE]] [--show]
  *
  * Scenarios (all of them, one, or random ones by seed; see model.h for the language) run on a volume in memory whose
  * disk remembers each write and flush (userxfs/device/recorder.h).  Then, for every position in that history and for
  * several choices of what of the loose writes arrived, the disk as the cut would leave it is recovered, compared with
- * the model, used a little, unmounted and given to xfs_repair -n.
+ * the model, used a little, unmounted and given to xfs_repair -n.  Some recoveries are cut themselves, and done again.
  *
  * A violation is printed with what repeats it.  Exit status 1: there were violations; 2: usage.
  */
@@ -23,6 +23,7 @@
 #include <userxfs/base/error.h>
 #include <userxfs/base/hash.h>
 #include <userxfs/base/message.h>
+#include <userxfs/base/unfix.h>
 #include <userxfs/device/recorder.h>
 
 #include "disk.h"
@@ -40,9 +41,9 @@ enum {
 };
 
 struct settings {
-	const char *scenario, *mkfs, *cut, *save;
+	const char *scenario, *mkfs, *cut, *again, *save;
 	uint64_t first_seed, end_seed;
-	unsigned operations, every, repair_every;
+	unsigned operations, every, repair_every, again_every;
 	bool show;
 };
 
@@ -130,6 +131,16 @@ static void step_through(struct run *r, struct volume *vol, const char *text, bo
 	}
 }
 
+static void show_history(struct run *r)
+{
+	char text[64];
+
+	for (uint64_t position = r->ends[r->first_op]; position < r->end; position++) {
+		recorder_describe(r->rec, position, text, sizeof(text));
+		printf("  %6" PRIu64 "  %s\n", position, text);
+	}
+}
+
 /* Up to the first "sync" is setup. */
 static void run_scenario(struct run *r, const char *text, bool show)
 {
@@ -144,6 +155,8 @@ static void run_scenario(struct run *r, const char *text, bool show)
 	ensure(r->first_op);
 	ensure(volume_unmount(vol, false) == 0);
 	r->end = recorder_position(r->rec);
+	if (show)
+		show_history(r);
 }
 
 static void end_run(struct run *r)
@@ -180,16 +193,21 @@ static const char *use_it(struct volume *vol)
 	return NULL;
 }
 
-static const char *recover_and_check(struct run *r, struct disk *disk, uint64_t position, bool repair)
+static const char *check_volume(struct run *r, struct volume *vol, uint64_t position)
 {
 	unsigned done = op_done(r, position), begun = done < model_op_count(r->model) ? done + 1 : done;
-	const char *why = NULL;
+
+	return model_check(r->model, vol, done, begun) ? NULL : "it is not what it may be";
+}
+
+static const char *recover_and_check(struct run *r, struct disk *disk, uint64_t position, bool repair)
+{
 	struct volume *vol;
+	const char *why;
 
 	if (disk_mount(disk, &vol))
 		return "it cannot be mounted";
-	if (!model_check(r->model, vol, done, begun))
-		why = "it is not what it may be";
+	why = check_volume(r, vol, position);
 	if (!why)
 		why = use_it(vol);
 	if (volume_unmount(vol, false) && !why)
@@ -200,27 +218,92 @@ static const char *recover_and_check(struct run *r, struct disk *disk, uint64_t 
 	return why;
 }
 
-static void check_cut(struct run *r, struct disk *disk, const struct cut *cut, const struct settings *set)
+static void report(struct run *r, const struct cut *cut, const struct cut *again, const char *why)
 {
 	unsigned done = op_done(r, cut->position);
 	char name[64];
-	const char *why;
 
-	recorder_cut(r->rec, cut, disk->bytes);
-	if (set->save)
-		disk_save(disk, set->save);
-	totals.cuts++;
-	why = recover_and_check(r, disk, cut->position, totals.cuts % set->repair_every == 0);
-	if (!why)
-		return;
 	totals.violations++;
 	cut_format(cut, name, sizeof(name));
-	printf("violation: %s --mkfs \"%s\" --cut %s: %s\n", r->name, r->mkfs, name, why);
-	printf("  operation %u (%s) had returned", done, model_op_text(r->model, done));
+	printf("violation: %s --mkfs \"%s\" --cut %s", r->name, r->mkfs, name);
+	if (again) {
+		cut_format(again, name, sizeof(name));
+		printf(" --again %s", name);
+	}
+	printf(": %s\n  operation %u (%s) had returned", why, done, model_op_text(r->model, done));
 	if (done < model_op_count(r->model))
 		printf(", %u (%s) was next", done + 1, model_op_text(r->model, done + 1));
 	printf("\n");
 	fflush(stdout);
+}
+
+static void check_cut(struct run *r, struct disk *disk, const struct cut *cut, const struct settings *set)
+{
+	const char *why;
+
+	recorder_cut(r->rec, cut, disk->bytes);
+	if (set->save && !set->again)
+		disk_save(disk, set->save);
+	totals.cuts++;
+	why = recover_and_check(r, disk, cut->position, totals.cuts % set->repair_every == 0);
+	if (why)
+		report(r, cut, NULL, why);
+}
+
+/* ---- cuts of a recovery ---- */
+
+/* Recovers what @cut left, recording it; NULL: it failed, which check_cut() has told. */
+static struct recorder *record_recovery(struct run *r, struct disk *disk, const struct cut *cut)
+{
+	struct recorder *rec;
+	struct device *dev;
+	struct volume *vol;
+
+	recorder_cut(r->rec, cut, disk->bytes);
+	ensure(recorder_create(disk->bytes, disk->size_bytes, &rec) == 0);
+	ensure(recorder_device(rec, &dev) == 0);
+	if (disk_mount_device(dev, &vol)) {
+		recorder_destroy(rec);
+		return NULL;
+	}
+	volume_unmount(vol, false);
+	return rec;
+}
+
+static void check_again(struct run *r, struct disk *disk, struct recorder *rec, const struct cut *cut,
+			const struct cut *again, const struct settings *set)
+{
+	const char *why;
+
+	recorder_cut(rec, again, disk->bytes);
+	if (set->save)
+		disk_save(disk, set->save);
+	totals.cuts++;
+	why = recover_and_check(r, disk, cut->position, totals.cuts % set->repair_every == 0);
+	if (why)
+		report(r, cut, again, why);
+}
+
+/* The recovery from @cut, cut everywhere in a way of its own. */
+static void cut_recovery(struct run *r, struct disk *disk, const struct cut *cut, const struct settings *set)
+{
+	struct recorder *rec = record_recovery(r, disk, cut);
+	struct cut again;
+
+	if (!rec)
+		return;
+	if (set->again) {
+		if (!cut_parse(set->again, &again) || again.position > recorder_position(rec)) {
+			fprintf(stderr, "\"%s\" is not a cut of this recovery\n", set->again);
+			exit(2);
+		}
+		check_again(r, disk, rec, cut, &again, set);
+	}
+	for (uint64_t i = 0; !set->again && i <= recorder_position(rec); i++) {
+		again = (struct cut){ .position = i, .kind = CUT_RANDOM, .which = cut->position + i };
+		check_again(r, disk, rec, cut, &again, set);
+	}
+	recorder_destroy(rec);
 }
 
 /* ---- all cuts of a scenario ---- */
@@ -236,8 +319,11 @@ static void try_cut(struct cutter *c, uint64_t position, enum cut_kind kind, uin
 {
 	struct cut cut = { .position = position, .kind = kind, .which = which };
 
-	if (hash_u64(c->number++) % c->set->every == 0)
-		check_cut(c->run, c->disk, &cut, c->set);
+	if (hash_u64(c->number++) % c->set->every != 0)
+		return;
+	check_cut(c->run, c->disk, &cut, c->set);
+	if (c->set->again_every && totals.cuts % c->set->again_every == 0)
+		cut_recovery(c->run, c->disk, &cut, c->set);
 }
 
 /* Which of @loose writes is tried as number @i: the first ones tried are the youngest and the oldest. */
@@ -305,7 +391,10 @@ static void examine(const char *name, const char *text, const char *mkfs, const 
 			exit(2);
 		}
 		disk_create(&disk, DISK_BYTES);
-		check_cut(&r, &disk, &cut, set);
+		if (set->again)
+			cut_recovery(&r, &disk, &cut, set);
+		else
+			check_cut(&r, &disk, &cut, set);
 		disk_destroy(&disk);
 	} else {
 		cut_everywhere(&r, set);
@@ -356,7 +445,8 @@ static void examine_random(const struct settings *set)
 static void usage(void)
 {
 	fprintf(stderr, "usage: crash [--list] [--scenario NAME] [--seeds FROM-TO] [--operations N] [--mkfs ARGS]\n"
-			"             [--every N] [--repair-every N] [--unfix NAME] [--cut CUT [--save FILE]] [--show]\n");
+			"             [--every N] [--repair-every N] [--again-every N] [--unfix NAME]\n"
+			"             [--cut CUT [--again CUT] [--save FILE]] [--show]\n");
 	exit(2);
 }
 
@@ -367,6 +457,18 @@ static void list_scenarios(void)
 	exit(0);
 }
 
+static void turn_on(const char *name)
+{
+#if USERXFS_LAB
+	if (unfix_turn_on(name))
+		return;
+	fprintf(stderr, "there is no switch \"%s\"; see userxfs/base/unfix.h\n", name);
+#else
+	fprintf(stderr, "%s: this build has no switches; configure one with -Dlab=true\n", name);
+#endif
+	exit(2);
+}
+
 static void parse(int argc, char **argv, struct settings *set)
 {
 	static const struct option options[] = {
@@ -374,6 +476,7 @@ static void parse(int argc, char **argv, struct settings *set)
 		{ "seeds", required_argument, NULL, 'S' },  { "operations", required_argument, NULL, 'o' },
 		{ "mkfs", required_argument, NULL, 'm' },   { "every", required_argument, NULL, 'e' },
 		{ "repair-every", required_argument, NULL, 'r' }, { "unfix", required_argument, NULL, 'u' },
+		{ "again-every", required_argument, NULL, 'a' },  { "again", required_argument, NULL, 'A' },
 		{ "cut", required_argument, NULL, 'c' },    { "save", required_argument, NULL, 'f' },
 		{ "show", no_argument, NULL, 'v' },	    { NULL, 0, NULL, 0 },
 	};
@@ -404,6 +507,15 @@ static void parse(int argc, char **argv, struct settings *set)
 			break;
 		case 'r':
 			set->repair_every = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'a':
+			set->again_every = (unsigned)strtoul(optarg, NULL, 10);
+			break;
+		case 'A':
+			set->again = optarg;
+			break;
+		case 'u':
+			turn_on(optarg);
 			break;
 		case 'c':
 			set->cut = optarg;

@@ -12,7 +12,8 @@
  *	truncate F SIZE | alloc|keep|punch|zero|collapse|insert F OFF COUNT
  *	chmod F OCTAL | chown F UID | setxattr F NAME LENGTH | rmxattr F NAME
  *	fsync F | fdatasync F | sync            (promises)
- *	flush F | force | pass                  (progress without a promise: data, log, one round of every pass)
+ *	start F | flush F | force | pass        (progress without a promise: data handed to the disk; the same and waited
+ *	                                        for; the log; one round of every pass)
  *
  * The log is one sequence, so what is recovered of names and attributes is the state after some operation: not an
  * earlier one than the last that was promised, not a later one than the last that was begun.  Data are not in that

@@ -354,7 +354,7 @@ static int op_flush(struct call *c)
 
 	if (err)
 		return err;
-	err = file_flush(inode, 0, UINT64_MAX);
+	err = c->variant ? file_flush_start(inode, 0, UINT64_MAX) : file_flush(inode, 0, UINT64_MAX);
 	inode_put(inode);
 	return err;
 }
@@ -409,6 +409,7 @@ static const struct op {
 	{ "fdatasync", 1, op_fsync, 1 },
 	{ "sync", 0, op_sync, 0 },
 	{ "flush", 1, op_flush, 0 },
+	{ "start", 1, op_flush, 1 },
 	{ "force", 0, op_force, 0 },
 	{ "pass", 0, op_pass, 0 },
 };

@@ -84,7 +84,8 @@ static void put_operation(struct generator *g)
 		{ "insert", 1, put_path, put_blocks }, { "setxattr", 4, put_path, put_xattr },
 		{ "setxattr", 1, put_dir, put_xattr }, { "fsync", 5, put_path, NULL },
 		{ "fsync", 1, put_dir, NULL },	      { "fdatasync", 3, put_path, NULL },
-		{ "flush", 6, put_path, NULL },	      { "force", 3, NULL, NULL },
+		{ "flush", 4, put_path, NULL },	      { "start", 5, put_path, NULL },
+		{ "force", 4, NULL, NULL },
 		{ "pass", 5, NULL, NULL },	      { "sync", 1, NULL, NULL },
 	};
 	unsigned total = 0, chosen = 0;

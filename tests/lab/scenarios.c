@@ -4,6 +4,9 @@
 
 #include "scenarios.h"
 
+/* Few of these fill a directory's inode. */
+#define LONG "a-name-that-is-longer-than-others-so-that-few-of-its-kind-need-a-block-of-their-own-"
+
 const struct scenario scenarios[] = {
 	{ "create", "mkdir d; sync; create d/a; force; create b; fsync d/a" },
 	{ "mkdir", "sync; mkdir d; mkdir d/e; fsync d; rmdir d/e; sync" },
@@ -40,9 +43,17 @@ const struct scenario scenarios[] = {
 	{ "reuse", "create a; write a 0 900000; sync; unlink a; pass; create b; write b 0 900000; fsync b; create c" },
 	{ "reuse-direct", "create a; write a 0 900000; sync; truncate a 0; create b; direct b 0 900000; osync b 0 10" },
 	{ "reuse-inode", "create a; create b; sync; unlink a; pass; create c; write c 0 100; fsync c" },
-	/* Two extents in one I/O, one of them beyond the size. */
-	{ "size-after-data", "create a; write a 0 4096; sync; write a 4096 65536; flush a; force; create b; force" },
+	/* The log goes on while data are on their way. */
+	{ "size-after-data", "create a; write a 0 4096; sync; write a 4096 65536; start a; force; create b; force; "
+			     "flush a" },
+	{ "written-after-data", "create a; keep a 0 65536; sync; write a 0 30000; start a; force; pass; force; fsync a" },
 	{ "flush-then-force", "create a; sync; write a 0 70000; flush a; force; write a 70000 70000; flush a; force" },
+	/* Blocks that change at both ends. */
+	{ "directory-block", "mkdir d; create d/" LONG "1; create d/" LONG "2; create d/" LONG "3; create d/" LONG "4; "
+			     "create d/" LONG "5; create d/" LONG "6; sync; pass; pass; create d/x; fsync d/x; "
+			     "unlink d/" LONG "2; fsync d" },
+	{ "directory-grows", "mkdir d; sync; create d/" LONG "1; fsync d; create d/" LONG "2; create d/" LONG "3; "
+			     "create d/" LONG "4; fsync d; unlink d/" LONG "1; unlink d/" LONG "2; sync" },
 };
 
 const unsigned scenario_count = ARRAY_COUNT(scenarios);

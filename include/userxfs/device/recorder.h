@@ -27,6 +27,8 @@ int recorder_device(struct recorder *rec, struct device **out);
 
 /* The number of events so far. */
 uint64_t recorder_position(struct recorder *rec);
+/* Event number @position in words: "write 512+4096 durable", "flush". */
+void recorder_describe(struct recorder *rec, uint64_t position, char *text, size_t bytes);
 /* What the disk reads like now. */
 void recorder_read_all(struct recorder *rec, void *bytes);
 

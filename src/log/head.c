@@ -359,7 +359,8 @@ static int conclude(const struct scan *s, struct log_head *out)
 		return 0;
 	out->tail = be64_to_cpu(last.head->h_tail_lsn);
 	out->state = LOG_DIRTY;
-	flight_blocks = min_u64(XLOG_MAX_ICLOGS * (uint64_t)be32_to_cpu(last.head->h_size) / BLOCK_BYTES, s->blocks);
+	flight_blocks = min_u64(XLOG_MAX_ICLOGS * (uint64_t)be32_to_cpu(last.head->h_size) / BLOCK_BYTES,
+				s->blocks);
 	return skip_overwritten(s, out, flight_blocks);
 }
 

@@ -138,9 +138,7 @@ bool recovery_buffer_is_piece(const struct recovery *r, const struct recovery_it
 bool recovery_is_dirty(const struct buffer *buf);
 /* All of the log has been replayed: verifies what was changed, then writes it home. */
 int recovery_write_home(struct recovery *r);
-/* Before that: writes what makes sense already. */
-int recovery_write_some(struct recovery *r);
-/* The same when much has been changed. */
+/* Before that, when much has been changed: writes what makes sense already. */
 int recovery_limit_memory(struct recovery *r);
 void recovery_forget_torn(struct recovery *r);
 

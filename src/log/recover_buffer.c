@@ -127,11 +127,9 @@ static bool is_newer(const struct geometry *geo, const struct buffer *buf, lsn_t
 	    type->lsn_off + sizeof(on_disk) > buf->bytes)
 		return false;
 	memcpy(&on_disk, (const char *)buf->data + type->lsn_off, sizeof(on_disk));
-	if (!recovery_lsn_is_newer(on_disk, lsn))
-		return false;
 	if (unfix(UNFIX_recover_trusts_torn))
-		return true;
-	return crc32c_block_is_valid(buf->data, buf->bytes, type->crc_off) &&
+		return be64_to_cpu(on_disk) != UINT64_MAX && be64_to_cpu(on_disk) >= lsn;
+	return recovery_lsn_is_newer(on_disk, lsn) && crc32c_block_is_valid(buf->data, buf->bytes, type->crc_off) &&
 	       !type->verify(geo, buf->data, buf->bytes, buf->daddr);
 }
 
@@ -149,15 +147,13 @@ bool recovery_is_in_volume(const struct geometry *geo, int64_t daddr, uint64_t c
 	return count && daddr >= 0 && (uint64_t)daddr < units && count <= units - (uint64_t)daddr;
 }
 
+/*
+ * A block that was freed and is used again as one of another size has nothing of its former life replayed; so two of
+ * different sizes at one place cannot be meant, and the cache refuses the second.
+ */
 int recovery_read(struct recovery *r, daddr_u64 daddr, uint32_t count, struct buffer **out)
 {
-	int err = buffer_read(r->cache, daddr, count, NULL, out);
-
-	if (err != -EFSCORRUPTED)
-		return err;
-	/* Blocks that had been parts of something of another size are used again. */
-	err = recovery_write_some(r);
-	return err ? err : buffer_read(r->cache, daddr, count, NULL, out);
+	return buffer_read(r->cache, daddr, count, NULL, out);
 }
 
 /* ---- buffer items ---------------------------------------------------------------------------------------------- */

@@ -141,7 +141,8 @@ int recovery_write_home(struct recovery *r)
 	return err ? err : write_list(r);
 }
 
-int recovery_write_some(struct recovery *r)
+/* Before the end: what makes sense already. */
+static int write_some(struct recovery *r)
 {
 	struct list later = LIST_INIT(later);
 	uint64_t bytes = 0;
@@ -163,5 +164,5 @@ int recovery_write_some(struct recovery *r)
 
 int recovery_limit_memory(struct recovery *r)
 {
-	return r->dirty_bytes > r->kept_bytes + DIRTY_BYTES_MAX ? recovery_write_some(r) : 0;
+	return r->dirty_bytes > r->kept_bytes + DIRTY_BYTES_MAX ? write_some(r) : 0;
 }

@@ -215,8 +215,11 @@ static int replay_and_finish(struct volume *vol, uint64_t log_off, const struct 
 		err = volume_start_metadata(vol, sb, log_off, &replayed, true);
 	if (!err)
 		err = finish(vol, &intents, report);
-	if (err && vol->log)
+	if (err && vol->log) {
 		log_shutdown(vol->log, SHUTDOWN_FORCED, "log recovery failed");
+		/* Items leave the log before the inodes go that they are parts of. */
+		log_quiesce(vol->log);
+	}
 	recovered_intents_free(&intents);
 	volume_stop_rooms(vol);
 	return err;

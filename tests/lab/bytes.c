@@ -13,7 +13,8 @@
 #include "model_private.h"
 
 #define MARK 0xa55aull
-#define BLOCK 4096u
+#define BLOCK 4096u			/* no block of a test volume is larger */
+#define SMALLEST_BLOCK 1024u
 
 void bytes_init(struct bytes *b, unsigned id)
 {
@@ -31,8 +32,9 @@ void bytes_deinit(struct bytes *b)
 
 static uint8_t pattern_at(unsigned id, unsigned op, uint64_t off)
 {
-	uint64_t word = MARK << 48 | (uint64_t)(id & 0xffff) << 32 | (uint64_t)(op & 0xffff) << 16 | (off / 8 & 0xffff);
+	uint64_t word = MARK << 48 | (uint64_t)(id & 0xffff) << 32 | (uint64_t)(op & 0xffff) << 16;
 
+	word |= off / 8 & 0xffff;
 	return (uint8_t)(word >> (8 * (off % 8)));
 }
 
@@ -181,7 +183,7 @@ static bool may_be_size(const struct since *s, uint64_t size)
 
 		if (c->kind == CHANGE_BYTES)
 			/* Each I/O that ends moves the size: to its own end, or that of the write. */
-			may |= size > before && size <= c->size && (size == c->size || size % BLOCK == 0);
+			may |= size > before && size <= c->size && (size == c->size || size % SMALLEST_BLOCK == 0);
 		else if (c->kind == CHANGE_LENGTH)
 			may = size == c->size || (may && !is_certain(s, c));
 		before = c->size;

@@ -2,13 +2,14 @@
 /*
  * The power is cut at every write.
  *
- *	crash [--list] [--scenario NAME] [--seeds FROM-TO] [--operations N] [--mkfs ARGS] [--every N] [--repair-every N]
- *	      [--again-every N] [--unfix NAME] [--cut CUT [--again CUT] [--save FILE]] [--show]
+ *	crash [--list] [--scenario NAME] [--seeds FROM-TO] [--operations N] [--mkfs ARGS] [--brief]
+ *	      [--repair-every N] [--again-every N] [--unfix NAME] [--cut CUT [--again CUT] [--save FILE]] [--show]
  *
  * Scenarios (all of them, one, or random ones by seed; see model.h for the language) run on a volume in memory whose
  * disk remembers each write and flush (userxfs/device/recorder.h).  Then, for every position in that history and for
- * several choices of what of the loose writes arrived, the disk as the cut would leave it is recovered, compared with
- * the model, used a little, unmounted and given to xfs_repair -n.  Some recoveries are cut themselves, and done again.
+ * several choices of what of the loose writes arrived (--brief: two or three), the disk as the cut would leave it is
+ * recovered, compared with the model, used a little, unmounted and given to xfs_repair -n (every N-th).  Every N-th
+ * recovery is cut itself, at each of its writes, and done again.
  *
  * A violation is printed with what repeats it.  Exit status 1: there were violations; 2: usage.
  */
@@ -43,8 +44,8 @@ enum {
 struct settings {
 	const char *scenario, *mkfs, *cut, *again, *save;
 	uint64_t first_seed, end_seed;
-	unsigned operations, every, repair_every, again_every;
-	bool show;
+	unsigned operations, repair_every, again_every;
+	bool brief, show;
 };
 
 struct totals {
@@ -312,15 +313,12 @@ struct cutter {
 	struct run *run;
 	struct disk *disk;
 	const struct settings *set;
-	uint64_t number;		/* of the next cut */
 };
 
 static void try_cut(struct cutter *c, uint64_t position, enum cut_kind kind, uint64_t which)
 {
 	struct cut cut = { .position = position, .kind = kind, .which = which };
 
-	if (hash_u64(c->number++) % c->set->every != 0)
-		return;
 	check_cut(c->run, c->disk, &cut, c->set);
 	if (c->set->again_every && totals.cuts % c->set->again_every == 0)
 		cut_recovery(c->run, c->disk, &cut, c->set);
@@ -334,16 +332,20 @@ static uint64_t pick(uint64_t position, uint64_t loose, unsigned i)
 	return i == 1 ? 0 : hash_u64_pair(position, i) % loose;
 }
 
-static void cut_at(struct cutter *c, uint64_t position, bool was_flushed)
+/* One write of several is late, or torn, or many are. */
+static void cut_in_one_way(struct cutter *c, uint64_t position, uint64_t loose)
 {
-	uint64_t loose = recorder_loose_count(c->run->rec, position);
+	static const enum cut_kind kinds[] = { CUT_TORN, CUT_RANDOM, CUT_ALL_BUT };
+	enum cut_kind kind = kinds[position % ARRAY_COUNT(kinds)];
 
-	totals.positions++;
-	if (was_flushed || position == c->run->ends[c->run->first_op])
-		try_cut(c, position, CUT_NONE, 0);
-	if (!loose)
-		return;
-	try_cut(c, position, CUT_ALL, 0);
+	if (loose == 1)
+		try_cut(c, position, CUT_TORN, 0);
+	else
+		try_cut(c, position, kind, kind == CUT_RANDOM ? position : pick(position, loose, position % 2 + 1));
+}
+
+static void cut_in_many_ways(struct cutter *c, uint64_t position, uint64_t loose)
+{
 	for (unsigned i = 0; i < LOOSE_TRIED && i < loose; i++) {
 		uint64_t which = pick(position, loose, i);
 
@@ -357,6 +359,22 @@ static void cut_at(struct cutter *c, uint64_t position, bool was_flushed)
 		try_cut(c, position, CUT_RANDOM, 2 * position + 1);
 		try_cut(c, position, CUT_RANDOM, 2 * position + 2);
 	}
+}
+
+static void cut_at(struct cutter *c, uint64_t position, bool was_flushed)
+{
+	uint64_t loose = recorder_loose_count(c->run->rec, position);
+
+	totals.positions++;
+	if (was_flushed || position == c->run->ends[c->run->first_op])
+		try_cut(c, position, CUT_NONE, 0);
+	if (!loose)
+		return;
+	try_cut(c, position, CUT_ALL, 0);
+	if (c->set->brief)
+		cut_in_one_way(c, position, loose);
+	else
+		cut_in_many_ways(c, position, loose);
 }
 
 static void cut_everywhere(struct run *r, const struct settings *set)
@@ -445,7 +463,7 @@ static void examine_random(const struct settings *set)
 static void usage(void)
 {
 	fprintf(stderr, "usage: crash [--list] [--scenario NAME] [--seeds FROM-TO] [--operations N] [--mkfs ARGS]\n"
-			"             [--every N] [--repair-every N] [--again-every N] [--unfix NAME]\n"
+			"             [--brief] [--repair-every N] [--again-every N] [--unfix NAME]\n"
 			"             [--cut CUT [--again CUT] [--save FILE]] [--show]\n");
 	exit(2);
 }
@@ -472,17 +490,24 @@ static void turn_on(const char *name)
 static void parse(int argc, char **argv, struct settings *set)
 {
 	static const struct option options[] = {
-		{ "list", no_argument, NULL, 'l' },	    { "scenario", required_argument, NULL, 's' },
-		{ "seeds", required_argument, NULL, 'S' },  { "operations", required_argument, NULL, 'o' },
-		{ "mkfs", required_argument, NULL, 'm' },   { "every", required_argument, NULL, 'e' },
-		{ "repair-every", required_argument, NULL, 'r' }, { "unfix", required_argument, NULL, 'u' },
-		{ "again-every", required_argument, NULL, 'a' },  { "again", required_argument, NULL, 'A' },
-		{ "cut", required_argument, NULL, 'c' },    { "save", required_argument, NULL, 'f' },
-		{ "show", no_argument, NULL, 'v' },	    { NULL, 0, NULL, 0 },
+		{ "list", no_argument, NULL, 'l' },
+		{ "scenario", required_argument, NULL, 's' },
+		{ "seeds", required_argument, NULL, 'S' },
+		{ "operations", required_argument, NULL, 'o' },
+		{ "mkfs", required_argument, NULL, 'm' },
+		{ "brief", no_argument, NULL, 'b' },
+		{ "repair-every", required_argument, NULL, 'r' },
+		{ "again-every", required_argument, NULL, 'a' },
+		{ "unfix", required_argument, NULL, 'u' },
+		{ "cut", required_argument, NULL, 'c' },
+		{ "again", required_argument, NULL, 'A' },
+		{ "save", required_argument, NULL, 'f' },
+		{ "show", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
-	*set = (struct settings){ .operations = 60, .every = 1, .repair_every = 1 };
+	*set = (struct settings){ .operations = 60, .repair_every = 1 };
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'l':
@@ -502,8 +527,8 @@ static void parse(int argc, char **argv, struct settings *set)
 		case 'm':
 			set->mkfs = optarg;
 			break;
-		case 'e':
-			set->every = (unsigned)strtoul(optarg, NULL, 10);
+		case 'b':
+			set->brief = true;
 			break;
 		case 'r':
 			set->repair_every = (unsigned)strtoul(optarg, NULL, 10);
@@ -530,7 +555,7 @@ static void parse(int argc, char **argv, struct settings *set)
 			usage();
 		}
 	}
-	if (optind < argc || !set->every || !set->repair_every)
+	if (optind < argc || !set->repair_every)
 		usage();
 }
 

@@ -11,14 +11,14 @@
  *	write F OFF COUNT | direct F OFF COUNT | osync F OFF COUNT | store F OFF COUNT | copy F TO COUNT
  *	truncate F SIZE | alloc|keep|punch|zero|collapse|insert F OFF COUNT
  *	chmod F OCTAL | chown F UID | setxattr F NAME LENGTH | rmxattr F NAME
- *	fsync F | fdatasync F | sync            (promises)
- *	start F | flush F | force | pass        (progress without a promise: data handed to the disk; the same and waited
- *	                                        for; the log; one round of every pass)
+ *	fsync F | fdatasync F | sync        (promises)
+ *	start F | flush F | force | pass    (progress without a promise: data handed to the disk; the same and
+ *	                                    waited for; the log; one round of every pass)
  *
  * The log is one sequence, so what is recovered of names and attributes is the state after some operation: not an
  * earlier one than the last that was promised, not a later one than the last that was begun.  Data are not in that
- * sequence: each byte of a file is what it was when it was last promised, or what an operation since then has made it,
- * or zero where the file had nothing promised; never another file's.  Every byte written says whose it is.
+ * sequence: each byte of a file is what it was when it was last promised, or what an operation since then has made
+ * it, or zero where the file had nothing promised; never another file's.  Every byte written says whose it is.
  */
 #include <stdbool.h>
 #include <stdint.h>

@@ -19,7 +19,7 @@ enum change_kind {
 	CHANGE_BYTES,			/* [off, off + count) written by operation .op */
 	CHANGE_ZEROES,			/* [off, off + count) read as zeroes */
 	CHANGE_LENGTH,			/* the size is .off, what lay behind it is gone */
-	CHANGE_SHIFT,			/* extents moved: until the next promise only "nobody else's bytes" is known */
+	CHANGE_SHIFT,			/* extents moved: until the next promise its bytes may be anywhere in it */
 	CHANGE_COPIED,			/* another file's bytes are in it: until the next promise anything may be */
 	CHANGE_PROMISED,		/* .content, .size are on the disk */
 };
@@ -56,8 +56,8 @@ void bytes_collapse(struct bytes *b, unsigned op, uint64_t off, uint64_t count);
 void bytes_insert(struct bytes *b, unsigned op, uint64_t off, uint64_t count);
 void bytes_promise(struct bytes *b, unsigned op);
 /*
- * Whether @seen of @size bytes may be the file after a crash: @done and @begun as for model_check(), @logged: the last
- * operation the log has.  If not, @why says what is wrong.
+ * Whether @seen of @size bytes may be the file after a crash: @done and @begun as for model_check(), @logged: the
+ * last operation the log has.  If not, @why says what is wrong.
  */
 bool bytes_check(const struct bytes *b, const uint8_t *seen, uint64_t size, unsigned done, unsigned begun,
 		 unsigned logged, char *why, size_t why_bytes);

@@ -11,7 +11,6 @@
 	X(size_before_data, "the on-disk size and the extents' states change when data are submitted, not when they " \
 	  "are on the disk") \
 	X(reuse_while_busy, "freed blocks are given out again before their freeing is on the disk") \
-	X(recover_over_newer, "recovery does not look at the LSN of what it replays over") \
 	X(recover_trusts_torn, "recovery goes by a block's LSN alone, be its checksum right or wrong, as Linux does")
 
 enum unfix_switch {

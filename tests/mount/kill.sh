@@ -11,7 +11,7 @@
 # parts: trees plain
 # not-under: asan
 # shellcheck source-path=SCRIPTDIR
-source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh" in-memory
 need_kernel_xfs
 
 part=${1:-trees}
@@ -32,23 +32,11 @@ esac
 mount_options=("" "" dio io=sync writeback "" io=aio)
 image=$work/image			# as the daemon left it
 mnt=$work/mnt
-failed=
 RANDOM=$seed
 
 promises()
 {
 	"$python" "$tests_dir/promises.py" "$@"
-}
-
-# What a failure leaves behind.
-cleanup_more()
-{
-	[ "$status" = 0 ] || [ -z "$failed" ] || [ ! -e "$image" ] || {
-		kept=$(mktemp -d "${TMPDIR:-/var/tmp}/userxfs-kill-failed.XXXXXX")
-		mv "$image" "$journals" "$kept"
-		cp "$work"/*.log "$kept"
-		echo "the image and the journals of kill $kill (seed $seed, $geometry) are in $kept"
-	}
 }
 
 journal_has()
@@ -130,12 +118,12 @@ for ((kill = 0; kill < kills; kill++)); do
 		# shellcheck disable=SC2086
 		make_image image 200m --unsupported $geometry
 	fi
-	failed=maybe
+	save_evidence "$image" "$work/journals-$kill"
 	kill_daemon $kill
 	recover $kill
 	judge $kill
 	use
-	failed=
+	evidence=()
 	count=$(sed -n 's/ operations, 0 violations//p' "$work/check-userxfs.log")
 	echo "kill $kill: $count operations; $geometry"
 	operations=$((operations + count))

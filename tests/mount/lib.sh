@@ -16,6 +16,11 @@ tests_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 project_dir=$(cd "$tests_dir/../.." && pwd)
 : "${USERXFS:=$project_dir/build/release/src/fuse/userxfs}"
 python=/usr/bin/python3
+# "source lib.sh in-memory": in a test that waits for its disk more than it asks anything of it.
+if [ "${1:-}" = in-memory ] && [ "$(df --output=avail -B1G /dev/shm 2>/dev/null | tail -n 1)" -ge 4 ] 2>/dev/null; then
+	: "${TMPDIR:=/dev/shm}"
+fi
+
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/userxfs-mount.XXXXXX")
 
 # Reports of sanitizers go to files: a daemon in the background has no stderr.
@@ -24,6 +29,7 @@ export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1}:log_path=$work/saniti
 
 declare -A daemon_of=()			# mountpoint -> pid of the daemon that serves it
 background_pids=()			# of start_background
+evidence=()				# files that a failure leaves in a directory, which is printed
 
 say()
 {
@@ -111,6 +117,8 @@ start_background()
 
 # ---- images ----
 
+# What belongs to an image with an external log is in IMAGE.logdev; the functions below use it where it is.
+
 # make_image NAME SIZE [MKFS OPTION...]: $work/NAME, whose root directory belongs to who runs the test.
 make_image()
 {
@@ -127,6 +135,7 @@ check_image()
 {
 	local image=$1 log=$work/repair.log
 	shift
+	[ ! -e "$image.logdev" ] || set -- -l "$image.logdev" "$@"
 	if ! xfs_repair -n "$@" "$image" >"$log" 2>&1 ||
 		grep -qE 'ALERT|^sb_(icount|ifree|fdblocks|frextents)|^agf_|^agi_|would have|would (reset|clear|correct|junk)' "$log"; then
 		cat "$log"
@@ -156,6 +165,7 @@ mounted_or_ended()
 mount_userxfs()
 {
 	local image=$1 dir=$2 options=${3:-} log
+	[ ! -e "$image.logdev" ] || options+=${options:+,}logdev=$image.logdev
 	mkdir -p "$dir"
 	log=$work/$(basename "$dir").log
 	"$USERXFS" -f ${options:+-o "$options"} "$image" "$dir" >>"$log" 2>&1 &
@@ -234,8 +244,15 @@ check_sanitizers()
 # mount_kernel IMAGE DIR [OPTIONS]
 mount_kernel()
 {
+	local options=loop${3:+,$3} log=
 	mkdir -p "$2"
-	mount -t xfs -o "loop${3:+,$3}" "$1" "$2"
+	if [ -e "$1.logdev" ]; then
+		log=$(losetup -f --show "$1.logdev")
+		options+=,logdev=$log
+	fi
+	mount -t xfs -o "$options" "$1" "$2"
+	# It goes with the last who uses it.
+	[ -z "$log" ] || losetup -d "$log"
 }
 
 unmount_kernel()
@@ -299,15 +316,41 @@ crash_load()
 	"$python" "$tests_dir/crashload.py" "$@" >>"$work/load.log" 2>&1
 }
 
+# save_evidence IMAGE [FILE...]
+save_evidence()
+{
+	evidence=("$@")
+	[ ! -e "$1.logdev" ] || evidence+=("$1.logdev")
+}
+
+# copy_image FROM TO
+copy_image()
+{
+	rm -f "$2.logdev"
+	cp --sparse=always "$1" "$2"
+	if [ -e "$1.logdev" ]; then
+		cp --sparse=always "$1.logdev" "$2.logdev"
+	fi
+}
+
+# recover_image IMAGE: by userxfs, without a mount.
+recover_image()
+{
+	local options=
+	[ ! -e "$1.logdev" ] || options=logdev=$1.logdev
+	"$USERXFS" --recover ${options:+-o "$options"} "$1"
+}
+
 # recovered_alike IMAGE: the kernel and userxfs recover a copy each, and make the same of it.
 recovered_alike()
 {
 	local image=$work/$1 by_kernel=$work/by-kernel by_userxfs=$work/by-userxfs status=0
-	cp --sparse=always "$image" "$by_kernel"
-	cp --sparse=always "$image" "$by_userxfs"
+	save_evidence "$image"
+	copy_image "$image" "$by_kernel"
+	copy_image "$image" "$by_userxfs"
 	mount_kernel "$by_kernel" "$work/k"
 	unmount_kernel "$work/k"
-	"$USERXFS" --recover "$by_userxfs" >"$work/recover.log" 2>&1 || status=$?
+	recover_image "$by_userxfs" >"$work/recover.log" 2>&1 || status=$?
 	tail -n 1 "$work/recover.log"
 	[ $status -le 1 ] || { cat "$work/recover.log"; fail "userxfs --recover: status $status"; }
 	check_sanitizers
@@ -317,11 +360,12 @@ recovered_alike()
 	mount_kernel "$by_userxfs" "$work/u" ro,nouuid
 	manifest "$work/k" >"$work/k.manifest"
 	manifest "$work/u" >"$work/u.manifest"
+	same_files "after recovery" "$work/k.manifest" "$work/u.manifest"
 	expect "free blocks and inodes after recovery" "$(free_counts "$work/k")" "$(free_counts "$work/u")"
 	unmount_kernel "$work/u"
 	unmount_kernel "$work/k"
-	same_files "after recovery" "$work/k.manifest" "$work/u.manifest"
-	"$USERXFS" --recover "$by_userxfs" >/dev/null || fail "userxfs --recover does not leave a clean log"
+	recover_image "$by_userxfs" >/dev/null || fail "userxfs --recover does not leave a clean log"
+	evidence=()
 }
 
 # ---- cleaning up ----
@@ -379,6 +423,11 @@ cleanup()
 		losetup -n -O NAME,BACK-FILE 2>/dev/null | while read -r loop dir; do
 			[[ $dir == "$work"/* ]] && losetup -d "$loop"
 		done
+	fi
+	if [ "$status" != 0 ] && [ "$status" != 77 ] && [ ${#evidence[@]} -gt 0 ]; then
+		dir=$(mktemp -d /var/tmp/userxfs-failed.XXXXXX)
+		cp -r --sparse=always "${evidence[@]}" "$work"/*.log "$dir"
+		echo "what was found is in $dir"
 	fi
 	if [ "$status" = 0 ]; then
 		for dir in "$work"/sanitizer.*; do

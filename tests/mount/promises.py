@@ -297,9 +297,10 @@ class Worker:
             if flags & os.O_DIRECT:
                 self.buffer[:length] = data
                 source = memoryview(self.buffer)[:length]
-            return self.opened(path, os.O_RDWR | flags, lambda fd: os.pwrite(fd, source, off))
-        if self.do(["write", number, off, length, bool(flags & os.O_DSYNC)], action) != length:
-            raise OSError(errno.ENOSPC, "short write")
+            if self.opened(path, os.O_RDWR | flags, lambda fd: os.pwrite(fd, source, off)) != length:
+                os.statvfs(self.top)                    # is it gone?
+                raise OSError(errno.ENOSPC, "short write")
+        self.do(["write", number, off, length, bool(flags & os.O_DSYNC)], action)
 
     def append(self):
         path, number = self.a_file()

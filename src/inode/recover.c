@@ -363,6 +363,14 @@ static int change_owners(struct recovery *r, const struct xfs_inode_log_format *
 
 /* ---- the item -------------------------------------------------------------------------------------------------- */
 
+static void readahead_inode(struct recovery *r, const struct recovery_item *item)
+{
+	struct xfs_inode_log_format f;
+
+	ensure(decode_format(item, &f));
+	recovery_readahead(r, (daddr_u64)f.ilf_blkno, (uint32_t)f.ilf_len);
+}
+
 static int replay_inode(struct recovery *r, const struct recovery_item *item, lsn_t lsn)
 {
 	struct xfs_inode_log_format f;
@@ -398,5 +406,6 @@ const struct recovery_item_type inode_recovery_type = {
 	.kind = RECOVERY_REPLAY,
 	.order = RECOVERY_NORMAL,
 	.check = check_inode,
+	.readahead = readahead_inode,
 	.replay = replay_inode,
 };

@@ -295,9 +295,9 @@ static bool is_unmount_record(const struct scan *s, const struct found_record *r
 }
 
 /*
- * Several records may be under way at a time.  When the first of them did not arrive, the others may have been written
- * over what the last whole record calls the tail: they knew one further on.  All before that was home by then, so
- * records that have been written over are not needed.  @flight_blocks: how far behind the head that can be.
+ * Several records may be under way at a time.  When the first of them did not arrive, the others may have been
+ * written over what the last whole record calls the tail: they knew one further on.  All before that was home by
+ * then, so records that have been written over are not needed.  @flight_blocks: how far behind the head that can be.
  */
 static int skip_overwritten(const struct scan *s, struct log_head *head, uint64_t flight_blocks)
 {

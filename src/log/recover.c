@@ -12,6 +12,7 @@
 
 enum {
 	CACHE_BYTES = 64 << 20,		/* of blocks that were only looked at */
+	AHEAD = 48,			/* items whose blocks are being read */
 	PROGRESS_S = 2,			/* between two lines that say how far it is */
 };
 
@@ -193,17 +194,32 @@ static void reorder(const struct recovery *r, struct recovery_tx *tx)
 	list_splice_back(&tx->items, &cancels);
 }
 
+static void start_reading(struct recovery *r, const struct recovery_item *item)
+{
+	const struct recovery_item_type *type = find_type(r, item->type);
+
+	if (type->readahead)
+		type->readahead(r, item);
+}
+
 static int replay_transaction(void *context, struct recovery_tx *tx)
 {
 	struct recovery *r = context;
+	const struct list *ahead;
+	unsigned lead = 0;
 
 	reorder(r, tx);
+	ahead = tx->items.next;
 	r->pieces.is_noting = has_pieces(r, tx);
 	list_for_each(node, &tx->items) {
-		int err = replay_item(r, list_entry(node, struct recovery_item, node), tx->lsn);
+		int err;
 
+		for (; ahead != &tx->items && lead < AHEAD; lead++, ahead = ahead->next)
+			start_reading(r, list_entry(ahead, struct recovery_item, node));
+		err = replay_item(r, list_entry(node, struct recovery_item, node), tx->lsn);
 		if (err)
 			return err;
+		lead--;
 	}
 	r->report->transactions++;
 	return recovery_limit_memory(r);

@@ -156,6 +156,12 @@ int recovery_read(struct recovery *r, daddr_u64 daddr, uint32_t count, struct bu
 	return buffer_read(r->cache, daddr, count, NULL, out);
 }
 
+void recovery_readahead(struct recovery *r, daddr_u64 daddr, uint32_t count)
+{
+	if (!recovery_is_cancelled(r, daddr, count))
+		buffer_readahead(r->cache, daddr, count, NULL);
+}
+
 /* ---- buffer items ---------------------------------------------------------------------------------------------- */
 
 static const struct xfs_buf_log_format *format_of(const struct recovery_item *item)
@@ -369,6 +375,14 @@ static int replay_into(struct recovery *r, const struct recovery_item *item, str
 	return err;
 }
 
+static void readahead_buffer(struct recovery *r, const struct recovery_item *item)
+{
+	const struct xfs_buf_log_format *blf = format_of(item);
+
+	if (!(blf->blf_flags & XFS_BLF_CANCEL))
+		recovery_readahead(r, (daddr_u64)blf->blf_blkno, blf->blf_len);
+}
+
 static int replay_buffer(struct recovery *r, const struct recovery_item *item, lsn_t lsn)
 {
 	const struct xfs_buf_log_format *blf = format_of(item);
@@ -400,5 +414,6 @@ const struct recovery_item_type recovery_buffer_type = {
 	.kind = RECOVERY_REPLAY,
 	.order = RECOVERY_FIRST,
 	.check = check_buffer,
+	.readahead = readahead_buffer,
 	.replay = replay_buffer,
 };

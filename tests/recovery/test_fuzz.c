@@ -259,7 +259,8 @@ static uint32_t change_op(struct target *t)
 		break;
 	case 1: case 2: case 3:		/* what it is */
 		if (t->ops[i].bytes)
-			change_number(t, block, off + OP_BYTES + draw(t, t->ops[i].bytes < 64 ? t->ops[i].bytes : 64));
+			change_number(t, block,
+				      off + OP_BYTES + draw(t, t->ops[i].bytes < 64 ? t->ops[i].bytes : 64));
 		break;
 	default:
 		if (t->ops[i].bytes)
@@ -270,7 +271,9 @@ static uint32_t change_op(struct target *t)
 
 static uint32_t change_header(struct target *t)
 {
-	static const uint32_t values[] = { 0, 1, 512, 1024, 0x7e00, 0x8000, 0x40000, 0x40200, 0x7fffffff, UINT32_MAX };
+	static const uint32_t values[] = {
+		0, 1, 512, 1024, 0x7e00, 0x8000, 0x40000, 0x40200, 0x7fffffff, UINT32_MAX
+	};
 	uint32_t block = t->records[draw(t, t->record_count)];
 	uint32_t off = draw(t, 12) * 4;
 	__be32 *word = (void *)((char *)forge_block(t->f, block) + off);

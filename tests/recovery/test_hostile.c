@@ -416,7 +416,8 @@ static void intents_with_counts_that_lie_are_refused(void **state)
 			logpos_t pos = f.pos;
 
 			forge_tx(&f, &(struct region){ &intent, bytes }, 1);
-			assert_refused(&f, -EFSCORRUPTED, counts[c] ? "another number of entries" : "promises nothing");
+			assert_refused(&f, -EFSCORRUPTED,
+				       counts[c] ? "another number of entries" : "promises nothing");
 			forge_rewind(&f, pos);
 		}
 	}

@@ -134,7 +134,7 @@ static void hole_in_a_record_under_way_ends_the_log_before_it(void **state)
 
 /* ---- a log that has wrapped ------------------------------------------------------------------------------------ */
 
-/* Records of 31.5 KiB to the end of the log and over it, @left blocks before the second cycle meets the first again. */
+/* Records of 31 KiB until @left blocks before the log has been gone round once. */
 static lsn_t go_round(struct forge *f, uint64_t left, unsigned *tid)
 {
 	logpos_t start = f->pos;

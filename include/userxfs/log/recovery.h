@@ -58,6 +58,8 @@ struct recovery_item_type {
 	enum recovery_order order;
 	/* Required.  NULL, or why this cannot be replayed.  After it .replay may rely on all lengths. */
 	const char *(*check)(const struct geometry *geo, const struct recovery_item *item);
+	/* Optional.  Starts reading what .replay will want: recovery_readahead(). */
+	void (*readahead)(struct recovery *r, const struct recovery_item *item);
 	/* Required of RECOVERY_REPLAY.  @lsn: of the transaction. */
 	int (*replay)(struct recovery *r, const struct recovery_item *item, lsn_t lsn);
 };
@@ -69,6 +71,8 @@ const struct geometry *recovery_geometry(const struct recovery *r);
 bool recovery_is_cancelled(const struct recovery *r, daddr_u64 daddr, uint32_t count);
 /* The block as it is after what was replayed so far, not verified; locked and referenced. */
 int recovery_read(struct recovery *r, daddr_u64 daddr, uint32_t count, struct buffer **out);
+/* It will be wanted soon. */
+void recovery_readahead(struct recovery *r, daddr_u64 daddr, uint32_t count);
 /* Whether what has this LSN on disk was written home after the transaction of @lsn.  (XFS: all ones is no LSN.) */
 static inline bool recovery_lsn_is_newer(__be64 on_disk, lsn_t lsn)
 {

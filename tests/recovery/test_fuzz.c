@@ -54,7 +54,7 @@ __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void)
 
 static void watch(void)
 {
-	static const int signals[] = { SIGALRM, SIGABRT };
+	static const int signals[] = { SIGALRM, SIGABRT, SIGSEGV, SIGBUS, SIGFPE };
 
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		signal(signals[i], on_signal);
@@ -290,8 +290,11 @@ static void change(struct target *t)
 {
 	unsigned count = 1 + draw(t, 4);
 
+	/* A header last: nothing is found by it any more. */
 	for (unsigned i = 0; i < count; i++)
-		forge_seal(t->f, draw(t, 25) ? change_op(t) : change_header(t));
+		forge_seal(t->f, change_op(t));
+	if (draw(t, 10) == 0)
+		forge_seal(t->f, change_header(t));
 }
 
 static void put_back(const struct target *t)

@@ -257,8 +257,10 @@ static int finish_before_data(struct writeback_io *io)
 {
 	unsigned kind = io->kind;
 
+	if (kind == KIND_INSIDE)
+		return 0;
 	io->kind = KIND_INSIDE;
-	return kind == KIND_INSIDE ? 0 : note_written(io->owner, kind, io->off_bytes, io->off_bytes + io->count_bytes);
+	return note_written(io->owner, kind, io->off_bytes, io->off_bytes + io->count_bytes);
 }
 
 static void finish_run(struct writeback_io **ios, unsigned n)

@@ -8,8 +8,8 @@
 
 #define UNFIX_SWITCHES(X) \
 	X(log_without_flush, "log records are written without a flush of what they build on") \
-	X(size_before_data, "the on-disk size and the extents' states change when data are submitted, not when they " \
-	  "are on the disk") \
+	X(size_before_data, "the on-disk size and the extents' states change when data are submitted, not when " \
+	  "they are on the disk") \
 	X(reuse_while_busy, "freed blocks are given out again before their freeing is on the disk") \
 	X(recover_trusts_torn, "recovery goes by a block's LSN alone, be its checksum right or wrong, as Linux does")
 

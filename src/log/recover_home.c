@@ -76,6 +76,8 @@ static int seal_torn(struct recovery *r, const struct torn_inode *torn)
 		err = -EFSCORRUPTED;
 	} else {
 		dinode_seal(r->geo, dip);
+		/* It may have been written already. */
+		recovery_dirty(r, buf, &recovery_cluster_type, 0);
 	}
 	buffer_release(buf);
 	return err;

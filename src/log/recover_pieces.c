@@ -154,6 +154,7 @@ struct gathering {
 	struct recovery *r;
 	uint64_t ino;
 	char *block;			/* geo->dir.block_bytes */
+	fileblk_t next;			/* behind the last extent */
 	uint64_t blocks;		/* that .maps cover */
 	uint32_t map_count;
 	struct buffer_map maps[BUFFER_MAX_MAPS];
@@ -263,15 +264,14 @@ static int gather(struct gathering *g, const struct xfs_bmbt_rec *rec)
 		uint64_t into = ext.off % geo->dir.fs_blocks;
 		uint64_t part = min_u64(ext.count, geo->dir.fs_blocks - into);
 
-		if (!into)
+		if (!into || ext.off != g->next)
 			g->blocks = g->map_count = 0;
 		if (g->blocks == into)
 			add_map(g, ext.start, part);
-		if (g->blocks == geo->dir.fs_blocks) {
+		if (g->blocks == geo->dir.fs_blocks)
 			err = end_block(g);
-			g->blocks = 0;
-		}
 		ext.off += part;
+		g->next = ext.off;
 		ext.start = fsblk_add(ext.start, part);
 		ext.count -= part;
 	}

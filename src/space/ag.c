@@ -31,6 +31,14 @@ static int read_header(struct tx *tx, struct ag *ag, unsigned sector, const stru
 	return buffer_read(ag->space->cache, daddr, sector_units(ag), type, out);
 }
 
+void ag_readahead(struct ag *ag)
+{
+	const struct geometry *geo = ag->space->geo;
+
+	buffer_readahead(ag->space->cache, ag_header_daddr(geo, ag->agno, AGF_SECTOR), sector_units(ag), &block_agf);
+	buffer_readahead(ag->space->cache, ag_header_daddr(geo, ag->agno, AGI_SECTOR), sector_units(ag), &block_agi);
+}
+
 void ag_release_header(struct tx *tx, struct buffer *buf)
 {
 	if (tx)

@@ -34,6 +34,8 @@ struct space {
 agno_t space_next_directory_ag(struct space *space);
 /* Lets go of what ag_read_agf() or ag_read_agi() gave with @tx; what that has changed it keeps until it commits. */
 void ag_release_header(struct tx *tx, struct buffer *buf);
+/* Starts reading its headers. */
+void ag_readahead(struct ag *ag);
 /* Blocks of an AG less what it always needs itself. */
 uint32_t space_max_usable(const struct geometry *geo);
 /* Blocks at the bottom of the free counter that may not be promised. */

@@ -10,6 +10,7 @@
 #include "space_private.h"
 
 #define POOL_MAX_BLOCKS 8192	/* XFS: xfs_default_resblks */
+#define AGS_AHEAD 32		/* whose headers are being read while one is looked at */
 
 struct totals {
 	uint64_t inodes, free_inodes, free_blocks;
@@ -26,12 +27,18 @@ static int load_ag(struct ag *ag)
 /* What the headers of all AGs say together; blocks of AGFLs and of the free-space trees are free. */
 static int sum_up(struct space *space, struct totals *out)
 {
+	agno_t ahead = 0;
+
 	memset(out, 0, sizeof(*out));
 	for (agno_t agno = 0; agno < space->geo->ag_count; agno++) {
 		struct ag *ag = &space->ags[agno];
 
 		if (!ag->agf_loaded || !ag->agi_loaded) {
-			int err = load_ag(ag);
+			int err;
+
+			for (; ahead < space->geo->ag_count && ahead <= agno + AGS_AHEAD; ahead++)
+				ag_readahead(&space->ags[ahead]);
+			err = load_ag(ag);
 
 			if (err)
 				return err;

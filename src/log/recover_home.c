@@ -166,5 +166,7 @@ static int write_some(struct recovery *r)
 
 int recovery_limit_memory(struct recovery *r)
 {
-	return r->dirty_bytes > r->kept_bytes + DIRTY_BYTES_MAX ? write_some(r) : 0;
+	uint64_t limit = r->options->memory_bytes ? r->options->memory_bytes : DIRTY_BYTES_MAX;
+
+	return r->dirty_bytes > r->kept_bytes + limit ? write_some(r) : 0;
 }

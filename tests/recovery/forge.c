@@ -309,7 +309,7 @@ static void note_error(void *context, enum message_level level, const char *line
 		snprintf(v->said + used, sizeof(v->said) - used, "%s\n", line);
 }
 
-void forge_replay(const struct forge *f, struct verdict *v)
+static void replay(const struct forge *f, struct verdict *v, bool shows, uint64_t memory_bytes)
 {
 	static const struct recovery_item_type *const types[] = {
 		&inode_recovery_type, &dquot_recovery_type, &icreate_recovery_type,
@@ -318,19 +318,29 @@ void forge_replay(const struct forge *f, struct verdict *v)
 	};
 	struct recovery_options options = {
 		.log_off_bytes = f->log_off, .geo = &f->geo, .head = &v->head,
-		.types = types, .type_count = sizeof(types) / sizeof(types[0]),
+		.types = types, .type_count = sizeof(types) / sizeof(types[0]), .memory_bytes = memory_bytes,
 	};
 	struct list intents = LIST_INIT(intents);
 
 	*v = (struct verdict){ .err = 0 };
 	message_set_sink(note_error, v);
-	options.dev = options.log_dev = counting_open(&f->disk, false, &v->writes);
+	options.dev = options.log_dev = counting_open(&f->disk, shows, &v->writes);
 	v->err = log_find_head(options.dev, f->log_off, &f->geo, &v->head);
 	if (!v->err && v->head.state == LOG_DIRTY)
 		v->err = log_recover(&options, &intents, &v->report);
 	recovered_intents_free(&intents);
 	device_close(options.dev);
 	message_set_sink(NULL, NULL);
+}
+
+void forge_replay(const struct forge *f, struct verdict *v)
+{
+	replay(f, v, false, 0);
+}
+
+void forge_replay_home(const struct forge *f, uint64_t memory_bytes, struct verdict *v)
+{
+	replay(f, v, true, memory_bytes);
 }
 
 void forge_recover(const struct forge *f, struct verdict *v, struct disk *copy)

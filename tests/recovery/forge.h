@@ -55,5 +55,7 @@ struct verdict {
 
 /* Finds the head and replays, no more. */
 void forge_replay(const struct forge *f, struct verdict *v);
+/* The same; the disk changes.  @memory_bytes: see struct recovery_options. */
+void forge_replay_home(const struct forge *f, uint64_t memory_bytes, struct verdict *v);
 /* All of recovery: intents, orphans, counters.  *copy, when not NULL: the disk as it is then. */
 void forge_recover(const struct forge *f, struct verdict *v, struct disk *copy);

@@ -95,15 +95,14 @@ static uint64_t extents_of_directories(struct volume *vol)
 	return extents;
 }
 
-static void blocks_in_pieces_are_whole_after_replay(const char *mkfs_args, bool is_home)
+/* The log speaks of such blocks, which are @is_home or not. */
+static void make_dirty(struct forge *f, const char *mkfs_args, bool is_home)
 {
-	struct disk copy, recovered;
 	struct volume *vol;
-	struct verdict v;
-	struct forge f;
+	struct disk copy;
 
-	forge_make(&f, mkfs_args);
-	must(disk_mount(&f.disk, &vol));
+	forge_make(f, mkfs_args);
+	must(disk_mount(&f->disk, &vol));
 	must(path_create(vol, "file", 0600));
 	must(path_mkdir(vol, "d0"));
 	must(path_mkdir(vol, "d1"));
@@ -112,12 +111,20 @@ static void blocks_in_pieces_are_whole_after_replay(const char *mkfs_args, bool 
 	assert_true(extents_of_directories(vol) > 10);
 	if (is_home)
 		must(log_quiesce(vol->log));
-	disk_create(&copy, f.disk.size_bytes);
-	memcpy(copy.bytes, f.disk.bytes, copy.size_bytes);
+	disk_create(&copy, f->disk.size_bytes);
+	memcpy(copy.bytes, f->disk.bytes, copy.size_bytes);
 	must(volume_unmount(vol, true));
-	memcpy(f.disk.bytes, copy.bytes, copy.size_bytes);
+	memcpy(f->disk.bytes, copy.bytes, copy.size_bytes);
 	disk_destroy(&copy);
+}
 
+static void blocks_in_pieces_are_whole_after_replay(const char *mkfs_args, bool is_home)
+{
+	struct disk recovered;
+	struct verdict v;
+	struct forge f;
+
+	make_dirty(&f, mkfs_args, is_home);
 	forge_recover(&f, &v, &recovered);
 	if (v.err)
 		fail_msg("refused: %s", v.said);
@@ -145,12 +152,49 @@ static void blocks_of_64_pieces_are_whole(void **state)
 						"-m reflink=0,rmapbt=0,finobt=0", false);
 }
 
+/* An inode on disk whose write was cut off. */
+static void tear_root(const struct forge *f)
+{
+	char *inode = f->disk.bytes + fsblk_to_bytes(&f->geo, inum_to_fsblk(&f->geo, f->geo.root));
+
+	inode[offsetof(struct xfs_dinode, di_atime)] ^= 1;
+}
+
+/* What goes home before the end is replayed again over what is there by then. */
+static void little_memory_makes_no_difference(void **state)
+{
+	struct disk before;
+	struct verdict v;
+	struct forge f;
+
+	make_dirty(&f, "-n size=16k -d agcount=2 -m reflink=0,rmapbt=0,finobt=0", false);
+	tear_root(&f);
+	disk_create(&before, f.disk.size_bytes);
+	memcpy(before.bytes, f.disk.bytes, before.size_bytes);
+	forge_replay_home(&f, 0, &v);
+	must(v.err);
+	for (uint64_t memory = 512; memory <= 64 << 10; memory *= 2) {
+		struct disk all = f.disk;
+
+		f.disk = before;
+		disk_create(&before, all.size_bytes);
+		memcpy(before.bytes, f.disk.bytes, all.size_bytes);
+		forge_replay_home(&f, memory, &v);
+		must(v.err);
+		assert_memory_equal(f.disk.bytes, all.bytes, all.size_bytes);
+		disk_destroy(&all);
+	}
+	disk_destroy(&before);
+	forge_destroy(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blocks_not_written_home_are_whole),
 		cmocka_unit_test(blocks_written_home_already_stay_right),
 		cmocka_unit_test(blocks_of_64_pieces_are_whole),
+		cmocka_unit_test(little_memory_makes_no_difference),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

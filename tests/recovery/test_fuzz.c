@@ -24,7 +24,7 @@
 #include "lab/bypath.h"
 
 enum {
-	ROUNDS = 80,			/* of each volume, when nobody says more */
+	ROUNDS = 60,			/* of each volume, when nobody says more */
 	ROUND_SECONDS = 60,		/* a hang */
 	RECORDS_MAX = 256,
 	OPS_MAX = 1 << 14,

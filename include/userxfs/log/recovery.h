@@ -126,6 +126,7 @@ struct recovery_options {
 	const struct log_head *head;	/* LOG_DIRTY */
 	const struct recovery_item_type *const *types; /* buffers are known without */
 	unsigned type_count;
+	uint64_t memory_bytes;		/* of changed blocks, before they are written home; 0: 256 MiB */
 };
 
 /*

@@ -16,7 +16,7 @@
 /* A record with a transaction that says nothing much. */
 static void put_transaction(struct forge *f, uint32_t tid)
 {
-	uint16_t done[16] = { XFS_LI_EFD, 1 };
+	uint16_t done[8] = { XFS_LI_EFD, 1 };
 
 	forge_start(f, tid);
 	forge_region(f, tid, done, sizeof(done));

@@ -130,16 +130,24 @@ make_image()
 	rm -f "$proto"
 }
 
+# What check_image must not find.
+complaints='ALERT|^sb_(icount|ifree|fdblocks|frextents)|^agf_|^agi_|would have|would (reset|clear|correct|junk)'
+
+# repair_image IMAGE [XFS_REPAIR OPTION...]: what xfs_repair -n says goes to $work/repair.log.
+repair_image()
+{
+	local image=$1
+	shift
+	[ ! -e "$image.logdev" ] || set -- -l "$image.logdev" "$@"
+	xfs_repair -n "$@" "$image" >"$work/repair.log" 2>&1
+}
+
 # check_image IMAGE [XFS_REPAIR OPTION...]: nothing to repair, a clean log, right counters.
 check_image()
 {
-	local image=$1 log=$work/repair.log
-	shift
-	[ ! -e "$image.logdev" ] || set -- -l "$image.logdev" "$@"
-	if ! xfs_repair -n "$@" "$image" >"$log" 2>&1 ||
-		grep -qE 'ALERT|^sb_(icount|ifree|fdblocks|frextents)|^agf_|^agi_|would have|would (reset|clear|correct|junk)' "$log"; then
-		cat "$log"
-		fail "xfs_repair -n $image is not content"
+	if ! repair_image "$@" || grep -qE "$complaints" "$work/repair.log"; then
+		cat "$work/repair.log"
+		fail "xfs_repair -n $1 is not content"
 	fi
 }
 
@@ -308,6 +316,16 @@ free_counts()
 	stat -f -c '%f %d' "$1"
 }
 
+# like_counts WHAT "BLOCKS INODES" "BLOCKS INODES": of two volumes with the same files.  The order in which space was freed
+# decides how many blocks the trees have that count it: a few may differ.
+like_counts()
+{
+	local -a a b
+	read -ra a <<<"$2"
+	read -ra b <<<"$3"
+	[ $((a[0] - b[0])) -le 8 ] && [ $((b[0] - a[0])) -le 8 ] && [ "${a[1]}" = "${b[1]}" ] || fail "$1: '$2' and '$3'"
+}
+
 # ---- dirty logs ----
 
 # crash_load DIR ARGUMENTS...: see crashload.py
@@ -341,10 +359,12 @@ recover_image()
 	"$USERXFS" --recover ${options:+-o "$options"} "$1"
 }
 
-# recovered_alike IMAGE: the kernel and userxfs recover a copy each, and make the same of it.
+# recovered_alike IMAGE: the kernel and userxfs recover a copy each, and make the same of it.  Where intents were finished Linux
+# has loaded the inodes they are about, and when it drops them gives back what is preallocated beyond their ends; userxfs leaves
+# that to who closes the file next.
 recovered_alike()
 {
-	local image=$work/$1 by_kernel=$work/by-kernel by_userxfs=$work/by-userxfs status=0
+	local image=$work/$1 by_kernel=$work/by-kernel by_userxfs=$work/by-userxfs status=0 without
 	save_evidence "$image"
 	copy_image "$image" "$by_kernel"
 	copy_image "$image" "$by_userxfs"
@@ -358,10 +378,15 @@ recovered_alike()
 	check_image "$by_userxfs"
 	mount_kernel "$by_kernel" "$work/k" ro
 	mount_kernel "$by_userxfs" "$work/u" ro,nouuid
-	manifest "$work/k" >"$work/k.manifest"
-	manifest "$work/u" >"$work/u.manifest"
+	without=
+	if grep -q 'finished [1-9]' "$work/recover.log"; then without="--without blocks"; fi
+	# shellcheck disable=SC2086
+	manifest $without "$work/k" >"$work/k.manifest"
+	# shellcheck disable=SC2086
+	manifest $without "$work/u" >"$work/u.manifest"
 	same_files "after recovery" "$work/k.manifest" "$work/u.manifest"
-	expect "free blocks and inodes after recovery" "$(free_counts "$work/k")" "$(free_counts "$work/u")"
+	[ -n "$without" ] ||
+		like_counts "free blocks and inodes after recovery" "$(free_counts "$work/k")" "$(free_counts "$work/u")"
 	unmount_kernel "$work/u"
 	unmount_kernel "$work/k"
 	recover_image "$by_userxfs" >/dev/null || fail "userxfs --recover does not leave a clean log"
@@ -403,6 +428,11 @@ cleanup()
 			[ -s "$dir" ] && { echo "--- $(basename "$dir"):"; tail -n 30 "$dir"; }
 		done
 	fi
+	if [ "$status" != 0 ] && [ "$status" != 77 ] && [ ${#evidence[@]} -gt 0 ]; then
+		dir=$(mktemp -d /var/tmp/userxfs-failed.XXXXXX)
+		cp -r --sparse=always "${evidence[@]}" "$work"/*.log "$dir"
+		echo "what was found is in $dir"
+	fi
 	for dir in $(mounts_below "$work"); do
 		if is_root; then
 			timeout 20 umount -i "$dir" 2>/dev/null || umount -i -l "$dir" 2>/dev/null
@@ -423,11 +453,6 @@ cleanup()
 		losetup -n -O NAME,BACK-FILE 2>/dev/null | while read -r loop dir; do
 			[[ $dir == "$work"/* ]] && losetup -d "$loop"
 		done
-	fi
-	if [ "$status" != 0 ] && [ "$status" != 77 ] && [ ${#evidence[@]} -gt 0 ]; then
-		dir=$(mktemp -d /var/tmp/userxfs-failed.XXXXXX)
-		cp -r --sparse=always "${evidence[@]}" "$work"/*.log "$dir"
-		echo "what was found is in $dir"
 	fi
 	if [ "$status" = 0 ]; then
 		for dir in "$work"/sanitizer.*; do

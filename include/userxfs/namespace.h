@@ -39,6 +39,8 @@ struct namespace {
 	struct namespace_hooks hooks;	/* [I] set after namespace_init(), before the first operation */
 	struct mutex rename_lock;	/* cross-directory renames */
 	struct mutex inactivate_lock;	/* RANK_FREEZE: one inode is inactivated at a time */
+	bool has_leftovers;		/* unlinked inodes that could not be freed this time, but by the next recovery
+					 * [inactivate_lock] */
 };
 
 void namespace_init(struct namespace *ns, struct inode_cache *inodes);

@@ -50,9 +50,8 @@ int tx_begin(struct log *log, const struct tx_reservation *res, uint64_t blocks,
 		return -EROFS;
 	if (log_is_shutdown(log))
 		return -EIO;
-	tx = mem_alloc_zeroed(sizeof(*tx));
-	if (!tx)
-		return -ENOMEM;
+	/* As in XFS: whoever finishes what was begun, or frees what nobody wants any more, has nobody to tell. */
+	tx = mem_alloc_zeroed_sure(sizeof(*tx));
 	tx->log = log;
 	tx->flags = flags;
 	tx->highest_ag = AGNO_NONE;

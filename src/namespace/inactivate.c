@@ -180,8 +180,9 @@ static void inactivate(struct namespace *ns, struct inode *inode)
 	err = free_unlinked(ns, inode);
 	if (!err || log_is_shutdown(ns->log))
 		return;
-	/* It stays on the unlinked list: the next mount tries again, or xfs_repair. */
+	/* It stays on the unlinked list: the next recovery tries again, or xfs_repair if it is broken. */
 	atomic_fetch_or(&inode->flags, INODE_SICK);
+	ns->has_leftovers |= err != -EFSCORRUPTED && err != -EFSBADCRC;
 	msg_error("unlinked inode %llu could not be freed: %s; its space is lost until the next mount",
 		  (unsigned long long)inode->ino.v, strerror(-err));
 }

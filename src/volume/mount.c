@@ -474,8 +474,9 @@ int volume_unmount(struct volume *vol, bool forget)
 	volume_threads_stop(vol);
 	if (!vol->is_read_only) {
 		ret = settle(vol);
+		/* Only a recovery looks for unlinked inodes: a dirty log makes the next mount one. */
 		if (!log_is_shutdown(vol->log))
-			err = volume_leave_clean_log(vol);
+			err = vol->ns.has_leftovers ? -EIO : volume_leave_clean_log(vol);
 		if (err)
 			msg_error("%s: unmounting failed: %s; the log holds what is missing, mount the volume again "
 				  "to replay it",

@@ -348,17 +348,15 @@ static int change_owner(struct recovery *r, const struct xfs_dinode *dip, bool i
 	return err;
 }
 
-static int change_owners(struct recovery *r, const struct xfs_inode_log_format *f, const struct xfs_dinode *dip)
+/*
+ * Of the inode's trees as the log leaves them.  Those it had in between may be gone, and their blocks with them; of
+ * the last ones all blocks are there, from the log or at home.
+ */
+static int change_owners(struct recovery *r, const struct xfs_dinode *dip)
 {
-	int err = 0;
+	int err = change_owner(r, dip, false);
 
-	if (!dip->di_mode)
-		return 0;
-	if (f->ilf_fields & XFS_ILOG_DOWNER)
-		err = change_owner(r, dip, false);
-	if (!err && f->ilf_fields & XFS_ILOG_AOWNER)
-		err = change_owner(r, dip, true);
-	return err;
+	return err ? err : change_owner(r, dip, true);
 }
 
 /* ---- the item -------------------------------------------------------------------------------------------------- */
@@ -393,7 +391,7 @@ static int replay_inode(struct recovery *r, const struct recovery_item *item, ls
 	if (!err)
 		err = replay_into(r, item, &f, lsn, buf, dip);
 	if (!err && f.ilf_fields & OWNER_FIELDS)
-		err = change_owners(r, &f, dip);
+		err = recovery_visit_later(r, buf, dip, change_owners);
 	if (!err)
 		err = recovery_note_inode(r, buf, dip);
 	buffer_release(buf);

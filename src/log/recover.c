@@ -300,6 +300,7 @@ int log_recover(const struct recovery_options *options, struct list *intents, st
 	*report = (struct recovery_report){ .transactions = 0 };
 	list_init(&r.writes);
 	list_init(&r.torn);
+	list_init(&r.visits);
 	for (unsigned i = 0; i < INTENT_BUCKETS; i++)
 		list_init(&r.intent_buckets[i]);
 	err = cancel_table_init(&r.cancelled);
@@ -312,6 +313,7 @@ int log_recover(const struct recovery_options *options, struct list *intents, st
 	piece_table_deinit(&r.pieces);
 	cancel_table_deinit(&r.cancelled);
 	recovery_forget_torn(&r);
+	recovery_forget_visits(&r);
 	if (err)
 		recovered_intents_free(intents);
 	return err;

@@ -115,6 +115,7 @@ struct recovery {
 	struct list *intents;		/* struct recovered_intent.node */
 	struct list intent_buckets[INTENT_BUCKETS]; /* ... .hash_node */
 	struct piece_table pieces;
+	struct list visits;		/* struct visit */
 };
 
 extern const struct recovery_item_type recovery_buffer_type;
@@ -132,6 +133,11 @@ bool recovery_buffer_is_cancel(const struct recovery_item *item);
 bool recovery_buffer_has_unlinked(const struct recovery_item *item);
 /* Whether it may be of a part of a directory block. */
 bool recovery_buffer_is_piece(const struct recovery *r, const struct recovery_item *item);
+
+/* ---- inodes that are visited at the end (recover_visit.c) ------------------------------------------------------ */
+
+int recovery_visit_all(struct recovery *r);
+void recovery_forget_visits(struct recovery *r);
 
 /* ---- what was changed (recover_home.c) ------------------------------------------------------------------------- */
 

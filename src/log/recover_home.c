@@ -137,6 +137,8 @@ int recovery_write_home(struct recovery *r)
 	int err = seal_all_torn(r);
 
 	if (!err)
+		err = recovery_visit_all(r);
+	if (!err)
 		err = recovery_join_pieces(r);
 	if (!err)
 		err = verify_all(r);

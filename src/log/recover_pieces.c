@@ -373,6 +373,17 @@ static int join_directory(struct recovery *r, const struct directory *dir, char 
 
 /* ---- all of them ----------------------------------------------------------------------------------------------- */
 
+/* The block was replayed as something else after it had been a piece. */
+static bool has_become_another(const struct recovery *r, const struct buffer *buf)
+{
+	const struct block_type *type = recovery_type_of(r->geo, buf->data, buf->bytes, buf->daddr);
+
+	if (recovery_is_dirty(buf))
+		return buf->type != &piece_type;
+	/* It is at home already. */
+	return type && !type->verify(r->geo, buf->data, buf->bytes, buf->daddr);
+}
+
 /* What no directory has: a node of an attribute fork, which looks the same in the log. */
 static int end_lone_piece(struct recovery *r, const struct piece *piece)
 {
@@ -381,13 +392,13 @@ static int end_lone_piece(struct recovery *r, const struct piece *piece)
 
 	if (err)
 		return err;
-	if (block_attr_node.verify(r->geo, buf->data, buf->bytes, buf->daddr)) {
+	if (!block_attr_node.verify(r->geo, buf->data, buf->bytes, buf->daddr)) {
+		recovery_dirty(r, buf, &block_attr_node, piece->lsn);
+	} else if (!has_become_another(r, buf)) {
 		msg_error("the log has a part of a directory block at daddr 0x%llx that belongs to no directory; "
 			  "run xfs_repair",
 			  (unsigned long long)piece->daddr);
 		err = -EFSCORRUPTED;
-	} else {
-		recovery_dirty(r, buf, &block_attr_node, piece->lsn);
 	}
 	buffer_release(buf);
 	return err;

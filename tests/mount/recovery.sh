@@ -13,7 +13,7 @@
 # compared with what it was before the shutdown.  killed: the daemon is killed.  readonly: replayed in memory.
 #
 # parts: flushed unflushed open busy midrun chains killed readonly owners
-# not-under: asan flushed unflushed open midrun chains killed owners
+# not-under: asan flushed unflushed open midrun chains killed
 # not-under: release busy owners readonly
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh" in-memory

@@ -94,6 +94,12 @@ int recovery_dirty_torn_inode(struct recovery *r, struct buffer *buf, struct xfs
  * directories that lie in several pieces are found through it.  -ENOMEM.
  */
 int recovery_note_inode(struct recovery *r, const struct buffer *buf, const struct xfs_dinode *dip);
+/*
+ * @action is called with the inode at @dip in @buf as it is when all of the log has been replayed, unless it is free
+ * by then or another.  -ENOMEM.
+ */
+int recovery_visit_later(struct recovery *r, const struct buffer *buf, const struct xfs_dinode *dip,
+			 int (*action)(struct recovery *r, const struct xfs_dinode *dip));
 /* One more was replayed (for the report). */
 void recovery_count_inode(struct recovery *r);
 /* Quotas of this kind (XFS_DQTYPE_*) were turned off later in the log. */

@@ -11,12 +11,15 @@
  *	t3   unmap the blocks of the old value (several transactions)
  *	t4   remove the old entry
  *
- * A crash after t0 or t2 leaves an entry with the flag.  The next change of that name removes it; blocks that it had
- * are freed with the inode, as it does not know them.
+ * A value that cannot be written takes the new entry with it.  A crash after t0 or t2 leaves an entry with the flag.
+ * The next change of that name removes it; blocks that it had are freed with the inode, as it does not know them.
  */
 #include "internal.h"
 
+#include <string.h>
 #include <sys/xattr.h>
+
+#include <userxfs/base/message.h>
 
 static struct log *log_of(const struct inode *inode)
 {
@@ -133,6 +136,26 @@ static int remove_hidden(struct attr_op *op, const struct attr_value *value)
 	return err ? err : remove_incomplete(op, true);
 }
 
+/* The new entry cannot be finished: it goes again, unless a transaction with changes must end in a shutdown. */
+static int take_back(struct attr_op *op, uint32_t blk, int err)
+{
+	int undo_err = 0;
+
+	if (tx_is_dirty(op->tx))
+		return err;
+	if (blk)
+		undo_err = remote_free(op, blk, op->value_length);
+	if (!undo_err)
+		undo_err = remove_incomplete(op, true);
+	if (!undo_err)
+		undo_err = attr_roll(op);
+	if (undo_err)
+		msg_warning("inode %llu: an attribute that could not be set left an unfinished entry: %s; "
+			    "set it again",
+			    (unsigned long long)op->inode->ino.v, strerror(-undo_err));
+	return err;
+}
+
 static int set_in_tree(struct attr_op *op, bool has_old)
 {
 	bool is_local = attr_is_local(op->geo, op->name_length, op->value_length);
@@ -153,8 +176,9 @@ static int set_in_tree(struct attr_op *op, bool has_old)
 		err = remote_allocate(op, &blk);
 	if (!err && !is_local)
 		err = remote_write(op, blk);
-	if (!err)
-		err = flip(op, has_old, blk, &old);
+	if (err)
+		return take_back(op, blk, err);
+	err = flip(op, has_old, blk, &old);
 	if (err || !has_old)
 		return err;
 	return remove_hidden(op, &old);

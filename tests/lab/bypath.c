@@ -324,6 +324,37 @@ int path_setxattr(struct volume *vol, const char *path, const char *name, const 
 	return err;
 }
 
+int path_set_flags(struct volume *vol, const char *path, uint32_t xflags)
+{
+	return change(vol, path, &(struct inode_change){ .valid = CHANGE_XFLAGS, .xflags = xflags });
+}
+
+int path_set_acl(struct volume *vol, const char *path)
+{
+	static const struct {
+		uint32_t version;
+		struct {
+			uint16_t tag, perm;
+			uint32_t id;
+		} entries[5];
+	} value = { 2,			/* of system.posix_acl_access, see <linux/posix_acl_xattr.h> */
+		    { { 0x01, 6, UINT32_MAX },	/* owner */
+		      { 0x02, 4, 1000 },
+		      { 0x04, 4, UINT32_MAX },	/* group */
+		      { 0x10, 6, UINT32_MAX },	/* mask */
+		      { 0x20, 0, UINT32_MAX } } };	/* others */
+	struct inode *inode;
+	int err = path_get(vol, path, &inode);
+
+	if (err)
+		return err;
+	rwlock_write_lock(&inode->io_lock);
+	err = acl_set(inode, ACL_KIND_ACCESS, &value, sizeof(value));
+	rwlock_write_unlock(&inode->io_lock);
+	inode_put(inode);
+	return err;
+}
+
 int path_stat(struct volume *vol, const char *path, struct inode_stat *out)
 {
 	struct inode *inode;

@@ -37,4 +37,8 @@ int path_chmod(struct volume *vol, const char *path, uint32_t mode);
 int path_chown(struct volume *vol, const char *path, uint32_t uid, uint32_t gid);
 /* @name: "user.x".  @value NULL: removed. */
 int path_setxattr(struct volume *vol, const char *path, const char *name, const void *value, size_t length);
+/* @xflags: FS_XFLAG_* */
+int path_set_flags(struct volume *vol, const char *path, uint32_t xflags);
+/* An access ACL that no mode can express: user 1000 may read. */
+int path_set_acl(struct volume *vol, const char *path);
 int path_stat(struct volume *vol, const char *path, struct inode_stat *out);

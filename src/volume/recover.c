@@ -163,13 +163,22 @@ static int free_staging(struct volume *vol)
 	return err;
 }
 
-/* One that cannot be freed stays where it is: that costs its space, not the volume. */
-static void free_orphans(struct volume *vol, uint64_t *count)
+/*
+ * One that is broken stays where it is: that costs its space, not the volume.  But when the disk or memory fails, the
+ * log must not become clean: it is what makes the next recovery look for them again.
+ */
+static int free_orphans(struct volume *vol, uint64_t *count)
 {
-	if (inode_recover_unlinked(vol->inodes))
-		msg_warning("%s: not all unlinked inodes could be freed; run xfs_repair", vol->options.device);
+	int err = inode_recover_unlinked(vol->inodes);
+
 	while (namespace_inactivate_pass(&vol->ns))
 		(*count)++;
+	if (vol->ns.has_leftovers)
+		return -EIO;
+	if (err != -EFSCORRUPTED && err != -EFSBADCRC)
+		return err;
+	msg_warning("%s: not all unlinked inodes could be freed; run xfs_repair", vol->options.device);
+	return 0;
 }
 
 /* ---- the short mount ------------------------------------------------------------------------------------------- */
@@ -182,10 +191,10 @@ static int finish(struct volume *vol, struct list *intents, struct volume_recove
 		err = free_staging(vol);
 	if (!err)
 		err = volume_reset_quota_flags(vol);
-	if (err)
-		return err;
-	free_orphans(vol, &report->orphans);
-	err = log_quiesce(vol->log);
+	if (!err)
+		err = free_orphans(vol, &report->orphans);
+	if (!err)
+		err = log_quiesce(vol->log);
 	return err ? err : volume_leave_clean_log(vol);
 }
 

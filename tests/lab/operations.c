@@ -148,7 +148,17 @@ static int create(struct volume *vol, unsigned step)
 	return path_create(vol, "new", 0640);
 }
 
-/* More than one chunk of inodes. */
+/* The first chunk of inodes is nearly full. */
+static void prepare_chunk(struct volume *vol)
+{
+	char name[20];
+
+	for (unsigned i = 0; i < 58; i++) {
+		snprintf(name, sizeof(name), "old%u", i);
+		must(path_create(vol, name, 0600));
+	}
+}
+
 static int create_many(struct volume *vol, unsigned step)
 {
 	char name[20];
@@ -289,15 +299,15 @@ enum dir_form { FORM_SHORT, FORM_BLOCK, FORM_LEAF, FORM_NODE };
 static enum dir_form form_of(struct volume *vol, const char *path)
 {
 	struct inode_stat st;
-	uint64_t blocks;
+	uint64_t blocks;		/* of a directory */
 
 	must(path_stat(vol, path, &st));
-	blocks = st.blocks_512 * 512 / block_bytes(vol);
+	blocks = st.blocks_512 * 512 / vol->geo.dir.block_bytes;
 	if (blocks == 0)
 		return FORM_SHORT;
 	if (blocks == 1)
 		return FORM_BLOCK;
-	return blocks == st.size_bytes / block_bytes(vol) + 1 ? FORM_LEAF : FORM_NODE;
+	return blocks == st.size_bytes / vol->geo.dir.block_bytes + 1 ? FORM_LEAF : FORM_NODE;
 }
 
 static void long_name(char *path, const char *dir, unsigned i)
@@ -684,7 +694,7 @@ static int dirty_everything(struct volume *vol, unsigned step)
 
 const struct operation operations[] = {
 	NAMES("create", prepare_nothing, create),
-	STEPS("create-many", 70, prepare_nothing, create_many),
+	STEPS("create-many", 6, prepare_chunk, create_many),
 	NAMES("mkdir", prepare_nothing, make_dir),
 	NAMES("mknod", prepare_nothing, make_device),
 	NAMES("symlink", prepare_nothing, symlink_short),

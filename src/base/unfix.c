@@ -2,7 +2,7 @@
 /* Which rules are taken back. */
 #include <userxfs/base/unfix.h>
 
-#if USERXFS_LAB
+#ifdef USERXFS_LAB
 
 #include <stdatomic.h>
 #include <string.h>

@@ -477,7 +477,7 @@ static void list_scenarios(void)
 
 static void turn_on(const char *name)
 {
-#if USERXFS_LAB
+#ifdef USERXFS_LAB
 	if (unfix_turn_on(name))
 		return;
 	fprintf(stderr, "there is no switch \"%s\"; see userxfs/base/unfix.h\n", name);

@@ -20,7 +20,7 @@ enum unfix_switch {
 	UNFIX_COUNT
 };
 
-#if USERXFS_LAB
+#ifdef USERXFS_LAB
 bool unfix(enum unfix_switch which);
 /* Turns one on, by name.  False: there is no such switch. */
 bool unfix_turn_on(const char *name);

@@ -5,7 +5,8 @@
 # after unmounting; removing a file makes the volume usable again; mmap stores that msync acknowledged are kept.
 #
 # parts: one-file many-files small-writes mmap
-# not-under: release one-file many-files
+# not-under: release many-files
+# not-under: asan one-file
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 

@@ -5,6 +5,7 @@
 # written, read, truncated.
 #
 # parts: entries extents
+# not-under: asan entries
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 

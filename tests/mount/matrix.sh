@@ -6,7 +6,8 @@
 # And both writers have made the same.
 #
 # parts: blocks sectors groups directories trees features inodes log
-# not-under: release
+# not-under: release sectors directories trees features
+# not-under: asan blocks groups inodes log
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 need_kernel_xfs

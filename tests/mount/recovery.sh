@@ -14,7 +14,7 @@
 #
 # parts: flushed unflushed open busy midrun chains killed readonly owners
 # not-under: asan flushed unflushed open midrun chains killed
-# not-under: release busy owners readonly
+# not-under: release busy owners readonly chains
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh" in-memory
 need_kernel_xfs

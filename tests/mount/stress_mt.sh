@@ -5,6 +5,7 @@
 # memory is scarce; then everything is checked here, after a remount and through the kernel.
 #
 # parts: plain small-cache rmapbt-1k
+# not-under: release
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 

@@ -5,7 +5,8 @@
 # again; nothing to repair, and the free blocks and inodes are those that a repaired copy counts.
 #
 # parts: includes documents many
-# not-under: release includes documents
+# not-under: release includes
+# not-under: asan many documents
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 

@@ -4,6 +4,7 @@
 # fio writes with checksums in every block and verifies them: in the mount that wrote, after a remount, and through the kernel.
 #
 # parts: buffered random direct mmap together
+# not-under: release
 # shellcheck source-path=SCRIPTDIR
 source "$(dirname "$0")/lib.sh"
 need_command fio

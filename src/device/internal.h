@@ -33,6 +33,8 @@ static inline struct file_device *file_device(struct device *dev)
 void request_advance(struct device_request *req, uint64_t count_bytes);
 /* The entries left, at most as many as one system call takes. */
 struct iovec *request_iov(const struct device_request *req, int *count);
+/* For disks in memory: a read gets its length from @bytes, anything else puts it there. */
+void request_copy(const struct device_request *req, char *bytes);
 
 /* ---- file.c: carrying out requests in the calling thread ------------------------------------------------------- */
 

@@ -20,19 +20,6 @@ static struct memory_engine *memory_engine(struct device *dev)
 	return container_of(dev, struct memory_engine, dev);
 }
 
-static void copy(struct device_request *req, char *bytes)
-{
-	for (int i = 0; i < req->iov_count; i++) {
-		struct iovec *v = &req->iov[i];
-
-		if (req->op == DEVICE_READ)
-			memcpy(v->iov_base, bytes, v->iov_len);
-		else
-			memcpy(bytes, v->iov_base, v->iov_len);
-		bytes += v->iov_len;
-	}
-}
-
 static void memory_perform(struct device *dev, struct device_request *req)
 {
 	char *bytes = memory_engine(dev)->bytes + req->off_bytes;
@@ -40,7 +27,7 @@ static void memory_perform(struct device *dev, struct device_request *req)
 	if (req->op == DEVICE_DISCARD)
 		memset(bytes, 0, req->length_bytes);
 	else if (req->op != DEVICE_FLUSH)
-		copy(req, bytes);
+		request_copy(req, bytes);
 	req->err = 0;
 }
 

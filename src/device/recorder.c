@@ -80,7 +80,6 @@ static void add_write(struct recorder *rec, const struct device_request *req) RE
 static void add_write(struct recorder *rec, const struct device_request *req)
 {
 	struct event *e;
-	char *to;
 
 	if (req->flags & DEVICE_PREFLUSH)
 		add_flush(rec);
@@ -88,24 +87,9 @@ static void add_write(struct recorder *rec, const struct device_request *req)
 	e->is_durable = req->flags & DEVICE_FUA;
 	e->off_bytes = req->off_bytes;
 	e->count_bytes = req->length_bytes;
-	e->data = to = mem_alloc_sure(req->length_bytes);
-	for (int i = 0; i < req->iov_count; i++) {
-		memcpy(to, req->iov[i].iov_base, req->iov[i].iov_len);
-		to += req->iov[i].iov_len;
-	}
+	e->data = mem_alloc_sure(req->length_bytes);
+	request_copy(req, e->data);
 	memcpy(rec->now + e->off_bytes, e->data, e->count_bytes);
-}
-
-static void read_now(struct recorder *rec, const struct device_request *req) REQUIRES(rec->lock);
-
-static void read_now(struct recorder *rec, const struct device_request *req)
-{
-	const char *from = rec->now + req->off_bytes;
-
-	for (int i = 0; i < req->iov_count; i++) {
-		memcpy(req->iov[i].iov_base, from, req->iov[i].iov_len);
-		from += req->iov[i].iov_len;
-	}
 }
 
 static void recorder_perform(struct device *dev, struct device_request *req)
@@ -114,7 +98,7 @@ static void recorder_perform(struct device *dev, struct device_request *req)
 
 	mutex_lock(&rec->lock);
 	if (req->op == DEVICE_READ)
-		read_now(rec, req);
+		request_copy(req, rec->now + req->off_bytes);
 	else if (req->op == DEVICE_WRITE)
 		add_write(rec, req);
 	else if (req->op == DEVICE_FLUSH)

@@ -2,6 +2,8 @@
 /* A request's way in and out: checks, fault points, progress, completion. */
 #include <limits.h>
 
+#include <string.h>
+
 #include <userxfs/base/bits.h>
 #include <userxfs/base/error.h>
 #include <userxfs/base/fault.h>
@@ -148,6 +150,19 @@ static void start(struct device_request *req)
 	req->iov_index = 0;
 	req->stage = 0;
 	req->needs_finish = false;
+}
+
+void request_copy(const struct device_request *req, char *bytes)
+{
+	for (int i = 0; i < req->iov_count; i++) {
+		const struct iovec *v = &req->iov[i];
+
+		if (req->op == DEVICE_READ)
+			memcpy(v->iov_base, bytes, v->iov_len);
+		else
+			memcpy(bytes, v->iov_base, v->iov_len);
+		bytes += v->iov_len;
+	}
 }
 
 /* ---- in and out ------------------------------------------------------------------------------------------------ */

@@ -8,7 +8,6 @@
 
 #include <userxfs/base/error.h>
 
-
 static const struct credentials root_user = { .umask = 022 };
 
 static struct name name_of(const char *text)
@@ -138,7 +137,8 @@ int path_tmpfile(struct volume *vol, const char *path)
 	return err;
 }
 
-int path_unlink(struct volume *vol, const char *path)
+static int remove_name(struct volume *vol, const char *path,
+		       int (*remove)(struct namespace *ns, struct inode *dir, struct name name))
 {
 	struct inode *dir;
 	struct name last;
@@ -146,22 +146,19 @@ int path_unlink(struct volume *vol, const char *path)
 
 	if (err)
 		return err;
-	err = namespace_unlink(&vol->ns, dir, last);
+	err = remove(&vol->ns, dir, last);
 	inode_put(dir);
 	return err;
 }
 
+int path_unlink(struct volume *vol, const char *path)
+{
+	return remove_name(vol, path, namespace_unlink);
+}
+
 int path_rmdir(struct volume *vol, const char *path)
 {
-	struct inode *dir;
-	struct name last;
-	int err = walk_parent(vol, path, &dir, &last);
-
-	if (err)
-		return err;
-	err = namespace_rmdir(&vol->ns, dir, last);
-	inode_put(dir);
-	return err;
+	return remove_name(vol, path, namespace_rmdir);
 }
 
 int path_rename(struct volume *vol, const char *from, const char *to, uint32_t flags)

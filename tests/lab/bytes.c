@@ -220,18 +220,10 @@ static bool may_be_byte(const struct since *s, uint64_t off, uint8_t byte)
 	return may;
 }
 
-/* Its own bytes, or zero. */
+/* Its own bytes, or zero: the upper half of a word says whose it is, the same at every place. */
 static bool is_own(const struct bytes *b, uint64_t off, uint8_t byte)
 {
-	static const unsigned place[] = { 4, 5, 6, 7 };
-
-	if (byte == 0)
-		return true;
-	for (unsigned i = 0; i < ARRAY_COUNT(place); i++) {
-		if (off % 8 == place[i])
-			return byte == pattern_at(b->id, 0, place[i]);
-	}
-	return true;
+	return byte == 0 || off % 8 < 4 || byte == pattern_at(b->id, 0, off);
 }
 
 static bool has_copies(const struct bytes *b)

@@ -50,7 +50,7 @@ void bytes_write(struct bytes *b, unsigned op, uint64_t off, uint64_t count);
 /* Bytes of another file's content, copied. */
 void bytes_copy(struct bytes *b, unsigned op, const struct bytes *from, uint64_t count);
 void bytes_zero(struct bytes *b, unsigned op, uint64_t off, uint64_t count);
-/* @is_logged: truncation or preallocation. */
+/* Truncation or preallocation. */
 void bytes_set_size(struct bytes *b, unsigned op, uint64_t size);
 void bytes_collapse(struct bytes *b, unsigned op, uint64_t off, uint64_t count);
 void bytes_insert(struct bytes *b, unsigned op, uint64_t off, uint64_t count);
